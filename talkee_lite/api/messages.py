@@ -1,0 +1,72 @@
+"""`/ws` and the messages of a room."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..chat import parse_query
+from ..models import RoomKey
+from ..protocol import dump_json, message_draft, parse_object
+from .context import (
+    Services,
+    address_of,
+    answer_bytes,
+    bearer_of,
+    body_of,
+    caller_of,
+    query_of,
+    room_of,
+    services_of,
+)
+from .handover import hand_over, websocket_accept
+from .middleware import request_id_of
+from .socket import Connection
+
+MAX_MESSAGE_BODY = 16 * 1024
+
+
+async def open_socket(request: web.Request) -> web.StreamResponse:
+    """Upgrade to a WebSocket in the room; all further checks come by frames."""
+    services = services_of(request)
+    room = room_of(request, services)
+    address = address_of(request, services)
+    services.sockets.check(address)
+    accept = websocket_accept(request)
+    request_id = request_id_of(request)
+    connection = Connection(services.sockets, room, address, request_id)
+    return hand_over(request, connection, accept, request_id)
+
+
+async def post_message(request: web.Request) -> web.Response:
+    """Post a message; answered with it once it is durable."""
+    services = services_of(request)
+    room = room_of(request, services)
+    body = await body_of(request, min(MAX_MESSAGE_BODY, services.config.limits.max_body_bytes))
+    caller = await caller_of(request, services)
+    draft = message_draft(parse_object(body), services.config.limits.max_data_bytes)
+    posted = await services.chat.post(caller, room, draft, address_of(request, services))
+    headers = {"Idempotent-Replayed": "true"} if posted.repeated else None
+    return answer_bytes(posted.message, headers=headers)
+
+
+async def list_messages(request: web.Request) -> web.Response:
+    """The latest messages of a room, or a page of older or newer ones."""
+    services = services_of(request)
+    room = room_of(request, services)
+    await _check_reader(request, services, room)
+    listing = await services.chat.list(room, parse_query(query_of(request)))
+    head = b'{"ts":%d,"epoch":%b,"seq":%d,"has_more":%b,' % (
+        services.clock() // 1000,
+        dump_json(listing.epoch),
+        listing.seq,
+        b"true" if listing.has_more else b"false",
+    )
+    if listing.deleted is not None:
+        head += b'"deleted":%b,' % dump_json(listing.deleted)
+    return answer_bytes(b'%b"data":%b}' % (head, listing.messages))
+
+
+async def _check_reader(request: web.Request, services: Services, room: RoomKey) -> None:
+    if services.sites.get(room.site_id).public_chat and bearer_of(request) is None:
+        return
+    await caller_of(request, services)

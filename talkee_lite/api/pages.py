@@ -1,0 +1,70 @@
+"""The files that pages load, from memory: the script, and the page at `/`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+from aiohttp import web
+
+from .context import services_of
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    body: bytes
+    content_type: str
+    etag: str
+
+
+def _read(name: str, content_type: str) -> _File:
+    body = (files("talkee_lite") / "web" / name).read_bytes()
+    return _File(body, content_type, hashlib.sha256(body).hexdigest()[:20])
+
+
+_FILES = {
+    "talkee.js": _read("talkee.js", "text/javascript; charset=utf-8"),
+    "welcome.css": _read("welcome.css", "text/css; charset=utf-8"),
+}
+_WELCOME = _read("welcome.html", "text/html; charset=utf-8")
+
+
+async def get_file(request: web.Request) -> web.StreamResponse:
+    """A script or style sheet; any page may load it."""
+    services_of(request)
+    file = _FILES[request.path.rstrip("/").rpartition("/")[2]]
+    headers = {
+        "Content-Type": file.content_type,
+        "Cache-Control": "no-cache",
+        "X-Content-Type-Options": "nosniff",
+        "Access-Control-Allow-Origin": "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "ETag": f'"{file.etag}"',
+    }
+    known = request.if_none_match
+    if known is not None and any(tag.value in (file.etag, "*") for tag in known):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=file.body, headers=headers)
+
+
+async def welcome(request: web.Request) -> web.StreamResponse:
+    """A page that shows that it works: a room to chat in."""
+    services = services_of(request)
+    sites = services.sites.all()
+    body = _WELCOME.body.replace(b"{site_id}", str(sites[0].id).encode())
+    return web.Response(
+        body=body,
+        headers={
+            "Content-Type": _WELCOME.content_type,
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": PAGE_POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+        },
+    )

@@ -1,0 +1,144 @@
+"""Builds and wires everything; the only place that does.
+
+`make_app(config)` gives an `aiohttp.web.Application` that stands alone or is mounted below a path
+of another one. It owns its database from start-up to clean-up and touches nothing of the process:
+no signals, no event loop policy, no logging set-up, no limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+
+from .api import add_routes
+from .api.context import SERVICES, Services
+from .api.middleware import edge
+from .api.socket import Sockets
+from .auth import offered
+from .auth.tokens import Tokens, load_secret
+from .chat import Chat
+from .clock import Clock, system_clock
+from .config import Config
+from .errors import Unavailable
+from .hub import Hub
+from .limits import Buckets, Limits
+from .people import People
+from .records import Records
+from .sites import Sites
+from .store.database import Database
+
+_log = logging.getLogger(__name__)
+_HOUSEKEEPING_SECONDS = 3600.0
+_SOCKET_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def open_services(
+    config: Config, *, clock: Clock = system_clock, most_sockets: int | None = None
+) -> AsyncIterator[Services]:
+    """A running server without HTTP: the database opened, its rules ready.
+
+    `most_sockets` caps `limits.connections` where the process may open fewer. Raises
+    DatabaseInUse, DatabaseUnusable or ConfigError.
+    """
+    db = await Database.open(config.database.path)
+    try:
+        services = await _wire(config, db, clock, most_sockets)
+        housekeeper = asyncio.create_task(_keep_house(services))
+        services.sockets.start()
+        try:
+            yield services
+        finally:
+            services.stopping = True
+            housekeeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await housekeeper
+            await drain(services)
+    finally:
+        await db.close()
+
+
+async def _wire(config: Config, db: Database, clock: Clock, most_sockets: int | None) -> Services:
+    limits = config.limits
+    secret = load_secret(config.auth.jwt_secret, config.database.path)
+    public_url = config.server.public_url or f"http://127.0.0.1:{config.server.port}"
+    sites = Sites(db, config, clock)
+    people = People(db, config, public_url, clock)
+    tokens = Tokens(db, people, secret, clock)
+    hub = Hub()
+    chat = Chat(db, hub, Records(db), people, limits, clock)
+    db.publish_with(chat.publish)
+    most = limits.connections
+    if most_sockets is not None:
+        most = min(most or most_sockets, most_sockets)
+    await sites.start()
+    await people.start()
+    return Services(
+        config=config,
+        clock=clock,
+        db=db,
+        sites=sites,
+        people=people,
+        tokens=tokens,
+        logins=offered(config.auth),
+        login_pace=Limits(
+            (
+                Buckets(limits.logins_per_minute / 60, max(1, limits.logins_per_minute)),
+                Buckets(limits.logins_per_hour / 3600, max(1, limits.logins_per_hour)),
+            )
+        ),
+        hub=hub,
+        chat=chat,
+        sockets=Sockets(limits, hub, tokens, clock, most),
+        trusted=tuple(
+            ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies
+        ),
+        started_at=time.monotonic(),
+    )
+
+
+async def drain(services: Services) -> None:
+    """Take nothing new, finish what was begun, close every socket with 1012. May be repeated."""
+    services.stopping = True
+    await services.db.drain()
+    await services.sockets.stop(_SOCKET_SECONDS)
+
+
+async def _keep_house(services: Services) -> None:
+    while True:
+        try:
+            await services.people.sweep()
+        except Unavailable:
+            _log.info("housekeeping is put off: the database cannot be written")
+        except Exception:
+            _log.exception("housekeeping failed")
+        await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+
+def make_app(config: Config | None = None, *, most_sockets: int | None = None) -> web.Application:
+    """The application: everything that the server answers, ready to run or to be mounted.
+
+    Mount it with `parent.add_subapp("/talk/", make_app(config))`, and set `server.public_url` to
+    the address that readers use, path included. Starting it raises what `open_services` raises.
+    """
+    settings = config or Config()
+    app = web.Application(middlewares=[edge], client_max_size=settings.limits.max_body_bytes + 1)
+    add_routes(app)
+
+    async def run_services(app: web.Application) -> AsyncIterator[None]:
+        async with open_services(settings, most_sockets=most_sockets) as services:
+            app[SERVICES] = services
+            yield
+
+    async def stop_accepting(app: web.Application) -> None:
+        await drain(app[SERVICES])
+
+    app.cleanup_ctx.append(run_services)
+    app.on_shutdown.append(stop_accepting)
+    return app

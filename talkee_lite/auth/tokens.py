@@ -1,0 +1,179 @@
+"""Access tokens: HS256 JWTs (RFC 7519), each backed by a session on record.
+
+The only importer of `jwt`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from ..clock import DAY, SECOND, Clock
+from ..config import ConfigError
+from ..errors import Unauthorized, UserNotFound
+from ..models import Caller, Session, User
+from ..people import People
+from ..store import sessions as store
+from ..store.database import Database
+
+_ALGORITHM = "HS256"
+_MOST_VERIFIED = 20_000
+_RENEW_WITHIN = 7 * DAY
+_TOUCH_EVERY = 3600 * SECOND
+
+
+class TokenExpired(Unauthorized):
+    """A good token that is merely past its time; it may be renewed for 7 days."""
+
+    sentence = "The access token has expired; renew it or sign in again."
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    jti: str
+    user_id: int
+    expires_at: int
+
+
+def load_secret(configured: str, database: Path) -> str:
+    """The secret that signs tokens: the configured one, else the one kept beside the database.
+
+    It is made at the first start, in a file of mode 0600. Raises ConfigError where the file holds
+    no secret or cannot be read.
+    """
+    if configured:
+        return configured
+    path = database.with_name(database.name + ".secret")
+    try:
+        secret = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        secret = secrets.token_urlsafe(48)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secret + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the signing secret cannot be read: {error}") from None
+    if len(secret) < 32:
+        raise ConfigError(
+            f"{path}: holds no signing secret of at least 32 bytes; remove it to have a new one"
+            " made (everybody then signs in again)"
+        )
+    return secret
+
+
+class Tokens:
+    """Makes access tokens and tells who sends one. Verified ones are remembered, bounded."""
+
+    def __init__(self, db: Database, people: People, secret: str, clock: Clock) -> None:
+        self._db = db
+        self._people = people
+        self._secret = secret
+        self._clock = clock
+        self._verified: OrderedDict[str, _Claims] = OrderedDict()
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+
+    def encode(self, session: Session) -> str:
+        """The access token of a session."""
+        claims = {
+            "user_id": session.user_id,
+            "iat": self._clock() // SECOND,
+            "exp": session.expires_at // SECOND,
+            "jti": session.jti,
+            "scope": session.scope,
+        }
+        self._remember(session)
+        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
+
+    async def identify(self, token: str) -> Caller:
+        """Who sends this token. Raises TokenExpired, or Unauthorized for anything else wrong."""
+        claims = self._verify(token)
+        if claims.expires_at <= self._clock():
+            raise TokenExpired
+        session = self._sessions.get(claims.jti)
+        user = self._people.known(claims.user_id)
+        if session is None or user is None:
+            session, user = await self._recall(claims)
+        if session.last_used_at + _TOUCH_EVERY < self._clock():
+            self._touch(session)
+        return Caller(user, session)
+
+    async def identify_for_renewal(self, token: str) -> Caller:
+        """As `identify`, but a token that expired less than 7 days ago counts too."""
+        claims = self._verify(token)
+        if claims.expires_at + _RENEW_WITHIN <= self._clock():
+            raise Unauthorized
+        session, user = await self._recall(claims)
+        return Caller(user, session)
+
+    async def sign_out(self, caller: Caller, *, everywhere: bool) -> set[str]:
+        """End the caller's session, or all of theirs; the `jti`s that ended."""
+        if everywhere:
+            user_id = caller.user.id
+            ended = await self._db.write(lambda tx: store.delete_sessions_of(tx, user_id))
+        else:
+            jti = caller.session.jti
+            ended = await self._db.write(lambda tx: store.delete_session(tx, jti))
+        for jti in ended:
+            self._sessions.pop(jti, None)
+        return set(ended)
+
+    def _verify(self, token: str) -> _Claims:
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._verified[token] = self._decode(token)
+            while len(self._verified) > _MOST_VERIFIED:
+                self._verified.popitem(last=False)
+        return claims
+
+    def _decode(self, token: str) -> _Claims:
+        try:
+            raw: dict[str, Any] = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[_ALGORITHM],
+                options={"require": ["exp", "iat"], "verify_exp": False, "verify_iat": False},
+            )
+            user_id, expires, jti = raw["user_id"], raw["exp"], raw["jti"]
+        except (jwt.InvalidTokenError, KeyError, ValueError, RecursionError):
+            raise Unauthorized from None
+        if type(user_id) is not int or type(expires) is not int or not isinstance(jti, str):
+            raise Unauthorized
+        return _Claims(jti, user_id, expires * SECOND)
+
+    async def _recall(self, claims: _Claims) -> tuple[Session, User]:
+        session = await store.find_session(self._db, claims.jti)
+        if session is None or session.user_id != claims.user_id:
+            raise Unauthorized
+        try:
+            user = await self._people.get(session.user_id)
+        except UserNotFound:
+            raise Unauthorized from None
+        self._remember(session)
+        return session, user
+
+    def _remember(self, session: Session) -> None:
+        self._sessions[session.jti] = session
+        while len(self._sessions) > _MOST_VERIFIED:
+            self._sessions.popitem(last=False)
+
+    def _touch(self, session: Session) -> None:
+        now = self._clock()
+        self._remember(
+            Session(session.jti, session.user_id, session.scope, session.expires_at, now)
+        )
+        if not self._db.failing:
+            # Nobody waits for it: it only serves the list of sessions and the sweeping.
+            self._db.write(lambda tx: store.touch_session(tx, session.jti, now)).add_done_callback(
+                lambda future: future.exception()
+            )

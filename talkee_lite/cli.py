@@ -1,0 +1,269 @@
+"""The command line: `python -m talkee_lite [serve]` and the other verbs.
+
+A verb that reads or changes the database asks the running server over its control socket; where
+none runs it takes the database's lock and opens the file itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .config import Config, ConfigError, load_config
+from .errors import Refused
+from .store.lock import DatabaseInUse, read_holder
+from .store.migrations import DatabaseUnusable
+from .version import VERSION
+
+_WAIT_SECONDS = 5.0
+
+
+class _Failed(Exception):
+    """A verb did not succeed; the message is what the person is told."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status: 0, 1 for a failure, 2 for wrong arguments."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    options = parser.parse_args(given or ["serve"])
+    if options.run is None:
+        # Options of `serve` without the word itself.
+        options = parser.parse_args(["serve", *given])
+    try:
+        config = load_config(options.config, os.environ, _overrides(options))
+        return int(options.run(options, config) or 0)
+    except (ConfigError, DatabaseInUse, DatabaseUnusable, _Failed) as error:
+        print(f"talkee-lite: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", metavar="FILE", help="settings (default: ./talkee.toml)")
+    common.add_argument("--database", metavar="URL", help="database, as in sqlite:talkee.db")
+
+    serving = argparse.ArgumentParser(add_help=False, parents=[common])
+    serving.add_argument("--host", metavar="H", help="address to listen on")
+    serving.add_argument("--port", metavar="P", type=int, help="port; 0: any free one")
+
+    parser = argparse.ArgumentParser(
+        prog="talkee-lite",
+        parents=[serving],
+        description="Live chat rooms and threaded comments for your own site.",
+        epilog="Without a verb it serves. Each verb has --help.",
+    )
+    parser.add_argument("--version", action="version", version=f"talkee-lite {VERSION}")
+    parser.set_defaults(run=None)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+
+    def verb(
+        where: Any, name: str, run: Any, help: str, parent: argparse.ArgumentParser = common
+    ) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = where.add_parser(
+            name, help=help, description=help, parents=[parent]
+        )
+        made.set_defaults(run=run)
+        return made
+
+    verb(verbs, "serve", _serve, "run the server (this is also what no verb does)", serving)
+    verb(verbs, "check-config", _check_config, "check the settings and show what they come to")
+    token = verb(verbs, "token", _token, "print an access token of a new guest, to develop with")
+    token.add_argument("--name", required=True, help="the guest's name")
+
+    site = verbs.add_parser("site", help="list, add and change sites", description="Sites.")
+    sites = site.add_subparsers(title="verbs", metavar="VERB", required=True)
+    listing = verb(sites, "list", _site_list, "list the sites")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    add = verb(sites, "add", _site_add, "add a site")
+    add.add_argument("--name", required=True, help="the site's name")
+    add.add_argument(
+        "--origin", action="append", default=[], metavar="ORIGIN", help="allowed; may be repeated"
+    )
+    change = verb(sites, "set", _site_set, "change a site; effective at once")
+    change.add_argument("id", type=int, help="the site's id")
+    change.add_argument("--name", help="its new name")
+    change.add_argument("--origin", action="append", metavar="ORIGIN", help="allow just these")
+    change.add_argument(
+        "--add-origin", action="append", default=[], metavar="ORIGIN", help="allow one more"
+    )
+    change.add_argument(
+        "--remove-origin", action="append", default=[], metavar="ORIGIN", help="allow one less"
+    )
+    for each in (add, change):
+        each.add_argument(
+            "--public-chat",
+            action=argparse.BooleanOptionalAction,
+            default=None,
+            help="let everybody read the chat, signed in or not",
+        )
+    return parser
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    overrides: dict[str, dict[str, Any]] = {"server": {}, "database": {}}
+    for table, key, name in (
+        ("server", "host", "host"),
+        ("server", "port", "port"),
+        ("database", "url", "database"),
+    ):
+        value = getattr(options, name, None)
+        if value is not None:
+            overrides[table][key] = value
+    return overrides
+
+
+def _serve(options: argparse.Namespace, config: Config) -> int:
+    from .serve import CannotListen, run_server
+
+    try:
+        run_server(config, _announce)
+    except CannotListen as error:
+        raise _Failed(str(error)) from None
+    return 0
+
+
+def _announce(config: Config, address: str) -> None:
+    print(address, flush=True)
+    if not sys.stdout.isatty():
+        return
+    script = f"{config.server.public_url or address}/talkee.js"
+    print(
+        f"\nOpen it in a browser to see a room. To put it into a page, paste this line:\n\n"
+        f'  <script async src="{script}" data-site-id="1" data-chat></script>\n'
+    )
+    if not config.server.public_url:
+        print(
+            "Only pages of this machine may use it so far. Before others can, set public_url in\n"
+            "talkee.toml to the address that readers will use, and allow your site's origin:\n\n"
+            "  talkee-lite site set 1 --add-origin https://blog.example.com\n"
+        )
+    print("Press Ctrl+C to stop.", flush=True)
+
+
+def _check_config(options: argparse.Namespace, config: Config) -> int:
+    from .config import TABLES, settings_of
+
+    for name, table in TABLES.items():
+        print(f"[{name}]")
+        for key in settings_of(table):
+            value = getattr(getattr(config, name), key)
+            shown = "(set)" if key == "jwt_secret" and value else _toml(value)
+            print(f"{key} = {shown}")
+        print()
+    for site in config.sites:
+        print(f"[[sites]]\nid = {site.id}\nname = {_toml(site.name)}")
+        print(f"origins = {_toml(site.origins)}\npublic_chat = {_toml(site.public_chat)}\n")
+    print(f"# database file: {config.database.path.absolute()}")
+    print("# the settings are good")
+    return 0
+
+
+def _toml(value: Any) -> str:
+    # JSON spells these types as TOML does.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _token(options: argparse.Namespace, config: Config) -> int:
+    print(_ask(config, "token", {"name": options.name})["access_token"])
+    return 0
+
+
+def _site_list(options: argparse.Namespace, config: Config) -> int:
+    sites = _ask(config, "site-list", {})
+    if options.json:
+        print(json.dumps(sites, indent=2, ensure_ascii=False))
+        return 0
+    for site in sites:
+        notes = ["in the settings"] if site["from_settings"] else []
+        notes += ["public chat"] if site["public_chat"] else []
+        _print_site(site, notes)
+    return 0
+
+
+def _print_site(site: dict[str, Any], notes: Sequence[str] = ()) -> None:
+    more = f" ({', '.join(notes)})" if notes else ""
+    origins = " ".join(site["origins"]) or "no origins"
+    print(f"{site['id']}  {site['name']}  {origins}{more}")
+
+
+def _site_add(options: argparse.Namespace, config: Config) -> int:
+    given = {"name": options.name, "origins": options.origin, "public_chat": options.public_chat}
+    _print_site(_ask(config, "site-add", given))
+    return 0
+
+
+def _site_set(options: argparse.Namespace, config: Config) -> int:
+    given = {
+        "id": options.id,
+        "name": options.name,
+        "origins": options.origin,
+        "add_origins": options.add_origin,
+        "remove_origins": options.remove_origin,
+        "public_chat": options.public_chat,
+    }
+    _print_site(_ask(config, "site-set", given))
+    return 0
+
+
+def _ask(config: Config, verb: str, given: dict[str, Any]) -> Any:
+    """Run a control verb: by the running server, else on the database itself."""
+    return asyncio.run(_ask_either(config, verb, given))
+
+
+async def _ask_either(config: Config, verb: str, given: dict[str, Any]) -> Any:
+    end = time.monotonic() + _WAIT_SECONDS
+    while True:
+        answered, result = await _ask_server(config.database.path, verb, given)
+        if answered:
+            return result
+        try:
+            return await _run_here(config, verb, given)
+        except DatabaseInUse as error:
+            # A server that is just starting or stopping has the lock but no control socket.
+            if time.monotonic() > end:
+                raise _Failed(
+                    f"{error}, and it has no control socket (a program that embeds the server"
+                    " has none)"
+                ) from None
+        await asyncio.sleep(0.1)
+
+
+async def _ask_server(database: Path, verb: str, given: dict[str, Any]) -> tuple[bool, Any]:
+    import aiohttp
+
+    holder = read_holder(database)
+    if holder is None or not holder.socket:
+        return False, None
+    connector = aiohttp.UnixConnector(holder.socket)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        try:
+            async with session.post(f"http://control/control/{verb}", json=given) as response:
+                body = await response.json()
+        except (aiohttp.ClientConnectionError, FileNotFoundError):
+            return False, None
+    if response.status == 503:
+        return False, None
+    if response.status != 200:
+        raise _Failed(body["msg"])
+    return True, body["data"]
+
+
+async def _run_here(config: Config, verb: str, given: dict[str, Any]) -> Any:
+    from .app import open_services
+    from .control import VERBS
+
+    async with open_services(config) as services:
+        try:
+            return await VERBS[verb](services, given)
+        except Refused as refusal:
+            raise _Failed(refusal.msg) from None

@@ -1,0 +1,400 @@
+"""Settings: what can be set, how it is read, and what is refused.
+
+One TOML file; every key may be left out. `TALKEE_<TABLE>__<KEY>` in the environment wins over
+the file, an explicit override (a command-line option) over both. docs/settings.md explains each.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_log = logging.getLogger(__name__)
+
+FILE_NAME = "talkee.toml"
+ENV_PREFIX = "TALKEE_"
+FIRST_OWN_SITE_ID = 1000
+"""Sites that are made while running have ids from here; those in the settings stay below."""
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; the message is one line that names the place and the cure."""
+
+
+def _setting(default: Any, help: str, **rule: Any) -> Any:
+    """A dataclass field with one line of help and its rule (`low`, `high`)."""
+    return field(default=default, metadata={"help": help, **rule})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where the server listens and how the world reaches it."""
+
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8080, "port to listen on; 0: any free one, printed", low=0, high=65535)
+    public_url: str = _setting(
+        "", "the address that readers use, path included; empty: only this machine"
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        ("127.0.0.0/8", "::1"), "networks of proxies whose X-Forwarded-For and -Proto count"
+    )
+    shutdown_seconds: float = _setting(
+        10, "the longest that a stop may take", low=0.1, high=3600, number=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConfig:
+    """Where everything is kept."""
+
+    url: str = _setting("sqlite:talkee.db", "sqlite: and the file's path")
+    path: Path = Path("talkee.db")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """Who may sign in, and how."""
+
+    jwt_secret: str = _setting(
+        "", "signs access tokens, at least 32 bytes; empty: made once and kept beside the database"
+    )
+    token_days: int = _setting(30, "how long an access token lives", low=1, high=3650)
+    guest: bool = _setting(True, "sign in with a typed name alone")
+    password: bool = _setting(False, "sign in with a name and a password (not in this version)")
+    mvm: bool = _setting(False, "sign in with an Ethereum wallet (not in this version)")
+    mixin_token: bool = _setting(False, "sign in with a Mixin token (not in this version)")
+    reserved_names: tuple[str, ...] = _setting((), "names that no guest may take")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """How much one client may ask for. 0 switches off those for connections, posts, sign-ins."""
+
+    connections: int = _setting(10000, "open sockets in all", low=0)
+    connections_per_address: int = _setting(100, "open sockets of one address", low=0)
+    connections_per_user: int = _setting(20, "open sockets of one person", low=0)
+    messages_per_second: float = _setting(
+        1.0, "posts of one person, refilled continuously", low=0, number=True
+    )
+    messages_burst: int = _setting(10, "posts of one person in a row", low=1)
+    address_messages_per_second: float = _setting(
+        5.0, "posts of one address, refilled continuously", low=0, number=True
+    )
+    address_messages_burst: int = _setting(50, "posts of one address in a row", low=1)
+    logins_per_minute: int = _setting(10, "sign-ins of one address", low=0)
+    logins_per_hour: int = _setting(100, "sign-ins of one address", low=0)
+    max_data_bytes: int = _setting(4096, "length of one message, decoded", low=1, high=65536)
+    max_frame_bytes: int = _setting(
+        8192, "length of one WebSocket message from a client", low=256, high=1048576
+    )
+    max_body_bytes: int = _setting(
+        163840, "length of a request body; messages have a lower one", low=1024, high=16777216
+    )
+    max_unsent_bytes: int = _setting(1048576, "bytes that may wait for one slow reader", low=65536)
+    max_unsent_bytes_total: int = _setting(
+        67108864, "bytes that may wait for all slow readers together", low=1048576
+    )
+    paused_seconds: float = _setting(
+        10, "how long a reader may take nothing at all", low=0.1, number=True
+    )
+    auth_seconds: float = _setting(
+        10, "time for a socket's first frame", low=0.1, high=300, number=True
+    )
+    ping_seconds: float = _setting(
+        25, "silence after which a socket is asked for a sign of life", low=0.1, number=True
+    )
+    pong_seconds: float = _setting(10, "time for that sign of life", low=0.1, high=300, number=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """One `[[sites]]` entry: set at each start, read-only elsewhere."""
+
+    id: int = _setting(0, "the site's id", low=1, high=FIRST_OWN_SITE_ID - 1)
+    name: str = _setting("My site", "the site's name")
+    origins: tuple[str, ...] = _setting((), "origins whose pages may use it")
+    public_chat: bool = _setting(False, "chat can be read without signing in")
+    sso_secret: str = _setting("", "for the site's own sign-in (not in this version)")
+    webhook_url: str = _setting("", "where to send news (not in this version)")
+
+
+@dataclass(frozen=True, slots=True)
+class CompatConfig:
+    """Kindness to old clients."""
+
+    legacy_clients: bool = _setting(
+        False, "answer as the last hosted Talkee did where that differs from the protocol"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """What is written to standard error."""
+
+    level: str = _setting("info", "debug, info, warning or error")
+    format: str = _setting("text", "text or json")
+    access: bool = _setting(False, "one line for each request")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings. `Config()` is what a server without any settings runs on."""
+
+    server: ServerConfig = ServerConfig()
+    database: DatabaseConfig = DatabaseConfig()
+    auth: AuthConfig = AuthConfig()
+    limits: LimitsConfig = LimitsConfig()
+    compat: CompatConfig = CompatConfig()
+    log: LogConfig = LogConfig()
+    sites: tuple[SiteConfig, ...] = ()
+
+
+TABLES: dict[str, type[Any]] = {
+    "server": ServerConfig,
+    "database": DatabaseConfig,
+    "auth": AuthConfig,
+    "limits": LimitsConfig,
+    "compat": CompatConfig,
+    "log": LogConfig,
+}
+
+
+def settings_of(table: type[Any]) -> dict[str, Any]:
+    """The settable fields of one table class, by key."""
+    return {f.name: f for f in fields(table) if "help" in f.metadata}
+
+
+def load_config(
+    path: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
+    """Read the settings.
+
+    `path`: the TOML file; None takes `talkee.toml` in the working folder, if there is one.
+    `environ`: the environment to look into; None: none. `overrides`: table → key → value, which
+    win over both. Relative paths start at the file's folder, else at the working folder.
+
+    Raises ConfigError with one line that names file, table, key and what is allowed.
+    """
+    source = Path(path) if path is not None else Path(FILE_NAME)
+    raw: dict[str, Any] = {}
+    where = str(source)
+    if path is not None or source.exists():
+        raw = _read_toml(source)
+    tables = _split(raw, where)
+    places = {name: dict.fromkeys(tables[name], where) for name in TABLES}
+    for name, value in (environ or {}).items():
+        if name.startswith(ENV_PREFIX):
+            _take_variable(name, value, tables, places)
+    for table, values in (overrides or {}).items():
+        tables[table].update(values)
+        places[table].update(dict.fromkeys(values, "command line"))
+
+    built = {
+        name: _build(cls, tables[name], places[name], f"[{name}]") for name, cls in TABLES.items()
+    }
+    sites = tuple(
+        _build(SiteConfig, entry, dict.fromkeys(entry, where), "[[sites]]", required=("id",))
+        for entry in _site_entries(raw, where)
+    )
+    folder = source.parent if raw or path is not None else Path()
+    config = Config(**built, sites=sites)
+    return _checked(config, folder, where)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
+
+
+def _split(raw: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    for name, value in raw.items():
+        if name not in TABLES and name != "sites":
+            known = ", ".join([*TABLES, "sites"])
+            raise ConfigError(f"{where}: [{name}]: unknown table; the tables are {known}")
+        if name != "sites" and not isinstance(value, dict):
+            raise ConfigError(f"{where}: {name}: must be a table, [{name}]")
+    return {name: dict(raw.get(name, {})) for name in TABLES}
+
+
+def _site_entries(raw: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    entries = raw.get("sites", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{where}: sites: each site is a table of its own, [[sites]]")
+    return entries
+
+
+def _take_variable(
+    name: str,
+    text: str,
+    tables: dict[str, dict[str, Any]],
+    places: dict[str, dict[str, str]],
+) -> None:
+    table, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
+    setting = settings_of(TABLES[table]).get(key) if table in TABLES else None
+    if setting is None:
+        _log.warning("the environment variable %s names no setting and is ignored", name)
+        return
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    if setting.type == "str" and not isinstance(value, str):
+        value = text
+    tables[table][key] = value
+    places[table][key] = f"environment variable {name}"
+
+
+def _build(
+    cls: type[Any],
+    values: dict[str, Any],
+    places: dict[str, str],
+    title: str,
+    required: tuple[str, ...] = (),
+) -> Any:
+    known = settings_of(cls)
+    for key in required:
+        if key not in values:
+            raise ConfigError(f"{title}: {key} is missing; it must be given")
+    checked = {}
+    for key, value in values.items():
+        place = f"{places[key]}: {title} {key}"
+        if key not in known:
+            raise ConfigError(f"{place}: unknown key; the keys are {', '.join(known)}")
+        checked[key] = _typed(value, known[key], place)
+    return cls(**checked)
+
+
+def _typed(value: Any, setting: Any, place: str) -> Any:
+    kind = setting.type
+    if kind == "str":
+        if isinstance(value, str):
+            return value
+        raise ConfigError(f"{place}: must be a text in quotes")
+    if kind == "bool":
+        if isinstance(value, bool):
+            return value
+        raise ConfigError(f"{place}: must be true or false")
+    if kind == "tuple[str, ...]":
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise ConfigError(f"{place}: must be a list of texts")
+    types: tuple[type, ...] = (int, float) if kind == "float" else (int,)
+    word = "number" if kind == "float" else "whole number"
+    low, high = setting.metadata.get("low"), setting.metadata.get("high")
+    allowed = f"a {word}" + (f" from {low}" if low is not None else "")
+    allowed += f" to {high}" if high is not None else ""
+    if isinstance(value, bool) or not isinstance(value, types):
+        raise ConfigError(f"{place}: must be {allowed}")
+    # `not (…)` also refuses nan, which TOML can spell.
+    if not ((low is None or value >= low) and (high is None or value <= high)):
+        raise ConfigError(f"{place}: must be {allowed}")
+    if value == float("inf"):
+        raise ConfigError(f"{place}: must be finite")
+    return value
+
+
+def _checked(config: Config, folder: Path, where: str) -> Config:
+    """What types cannot say: values that depend on each other or have a form."""
+    server, auth, log = config.server, config.auth, config.log
+    if server.public_url:
+        parts = urlsplit(server.public_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ConfigError(
+                f"{where}: [server] public_url: must be like https://talk.example.com or"
+                " https://example.com/talk"
+            )
+        if parts.fragment or parts.username is not None:
+            raise ConfigError(f"{where}: [server] public_url: must have no user and no fragment")
+        config = replace(config, server=replace(server, public_url=server.public_url.rstrip("/")))
+    for network in server.trusted_proxies:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            raise ConfigError(
+                f"{where}: [server] trusted_proxies: {network!r} must be an address or a network"
+                " such as 10.0.0.0/8"
+            ) from None
+    if auth.jwt_secret and len(auth.jwt_secret.encode()) < 32:
+        raise ConfigError(f"{where}: [auth] jwt_secret: must have at least 32 bytes, or be empty")
+    for method in ("password", "mvm", "mixin_token"):
+        if getattr(auth, method):
+            raise ConfigError(
+                f"{where}: [auth] {method}: this version does not offer it; must be false"
+            )
+    if log.level not in ("debug", "info", "warning", "error"):
+        raise ConfigError(f"{where}: [log] level: must be debug, info, warning or error")
+    if log.format not in ("text", "json"):
+        raise ConfigError(f"{where}: [log] format: must be text or json")
+    sites = []
+    seen: set[int] = set()
+    for site in config.sites:
+        place = f"{where}: [[sites]] id = {site.id}"
+        if site.id in seen:
+            raise ConfigError(f"{place}: is there twice; each id must be given once")
+        seen.add(site.id)
+        if not 1 <= len(site.name.strip()) <= 64:
+            raise ConfigError(f"{place}: name: must have 1 to 64 characters")
+        try:
+            origins = tuple(dict.fromkeys(normal_origin(origin) for origin in site.origins))
+        except ValueError as error:
+            raise ConfigError(f"{place}: origins: {error}") from None
+        if site.webhook_url and urlsplit(site.webhook_url).scheme not in ("http", "https"):
+            raise ConfigError(f"{place}: webhook_url: must start with https:// or http://")
+        if site.sso_secret and len(site.sso_secret.encode()) < 32:
+            raise ConfigError(f"{place}: sso_secret: must have at least 32 bytes, or be empty")
+        sites.append(replace(site, name=site.name.strip(), origins=origins))
+    path = _database_path(config.database.url, folder, where)
+    return replace(config, sites=tuple(sites), database=replace(config.database, path=path))
+
+
+def _database_path(url: str, folder: Path, where: str) -> Path:
+    scheme, _, rest = url.partition(":")
+    if scheme != "sqlite" or not rest or rest == ":memory:" or rest.endswith("/"):
+        raise ConfigError(
+            f"{where}: [database] url: must be sqlite: and the path of a file, as in"
+            " sqlite:talkee.db"
+        )
+    if rest.startswith("///"):
+        rest = rest[2:]
+    return folder / rest
+
+
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
+    r"(?P<host>(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
+)
+
+
+def normal_origin(text: str) -> str:
+    """An origin as browsers send it, or a pattern: `*`, or one leading `*.` label.
+
+    Capital letters, one trailing slash and a scheme's default port are put right.
+    Raises ValueError with a sentence about what is allowed.
+    """
+    text = text.strip()
+    if text == "*":
+        return text
+    lowered = text.lower().removesuffix("/")
+    match = _ORIGIN.fullmatch(lowered)
+    if match is None or (match["port"] and int(match["port"]) > 65535):
+        raise ValueError(
+            f"{text!r} must be an origin such as https://blog.example.com, without a path;"
+            " letters outside ASCII are written as punycode; * or https://*.example.com also work"
+        )
+    if (match["scheme"], match["port"]) in (("http", "80"), ("https", "443")):
+        lowered = lowered.rpartition(":")[0]
+    return lowered

@@ -1,0 +1,243 @@
+"""Every error that a client may see: HTTP status, stable code, one English sentence.
+
+Raise a `Refused` subclass anywhere below `api/`; one middleware turns it into the answer. The
+codes are part of the public protocol (docs/protocol.md) and never change their meaning.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Refused(Exception):
+    """A request was understood and refused; the caller is told why.
+
+    `field` names the one field at fault, `retry_after` (seconds) when trying again makes sense,
+    and `extra` holds further members of the JSON answer.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+    sentence: ClassVar[str] = "The request could not be understood."
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        field: str | None = None,
+        retry_after: float | None = None,
+        extra: dict[str, object] | None = None,
+    ) -> None:
+        self.msg = sentence or self.sentence
+        self.field = field
+        self.retry_after = retry_after
+        self.extra = extra or {}
+        super().__init__(self.msg)
+
+
+class BadRequest(Refused):
+    """What arrived is not HTTP, or not a request that this server can read."""
+
+
+class InvalidSiteId(Refused):
+    code = "invalid_site_id"
+    sentence = "site_id must be a positive whole number."
+
+
+class InvalidSlug(Refused):
+    code = "invalid_slug"
+    sentence = "slug must have 1 to 256 characters, none of them a control character."
+
+
+class InvalidBody(Refused):
+    code = "invalid_body"
+    sentence = "The body must be a JSON object with all required fields."
+
+
+class InvalidMessageId(Refused):
+    code = "invalid_message_id"
+    sentence = "message_id must be a UUID of 36 characters."
+
+
+class UnsupportedCategory(Refused):
+    code = "unsupported_category"
+    sentence = "The only category is text."
+
+
+class InvalidData(Refused):
+    code = "invalid_data"
+    sentence = "data must be standard base64, with padding, of a text that is not blank."
+
+
+class InvalidFilter(Refused):
+    code = "invalid_filter"
+    sentence = "The only filter is latest."
+
+
+class InvalidPage(Refused):
+    code = "invalid_page"
+    sentence = "Give before or after, not both, as a whole number, and limit from 1 to 100."
+
+
+class InvalidName(Refused):
+    code = "invalid_name"
+    sentence = "A name has 1 to 64 characters."
+
+
+class InvalidSite(Refused):
+    code = "invalid_site"
+    sentence = "The site's name or origins are not valid."
+
+
+class MethodNotOffered(Refused):
+    code = "method_not_offered"
+    sentence = "This server does not offer that way to sign in."
+
+
+class Unauthorized(Refused):
+    status = 401
+    code = "unauthorized"
+    sentence = "A valid access token is needed; sign in again."
+
+
+class SignInFailed(Refused):
+    status = 401
+    code = "sign_in_failed"
+    sentence = "Signing in did not succeed."
+
+
+class Forbidden(Refused):
+    status = 403
+    code = "forbidden"
+    sentence = "This is not yours to do."
+
+
+class OriginNotAllowed(Refused):
+    status = 403
+    code = "origin_not_allowed"
+    sentence = "Pages of this origin may not use this site; its owner can allow them."
+
+
+class Banned(Refused):
+    status = 403
+    code = "banned"
+    sentence = "You may not write here."
+
+
+class RoomClosed(Refused):
+    status = 403
+    code = "room_closed"
+    sentence = "This room is closed."
+
+
+class NotFound(Refused):
+    status = 404
+    code = "not_found"
+    sentence = "There is nothing at this address."
+
+
+class SiteNotFound(Refused):
+    status = 404
+    code = "site_not_found"
+    sentence = "There is no site with this id."
+
+
+class UserNotFound(Refused):
+    status = 404
+    code = "user_not_found"
+    sentence = "There is no such user, or they have published nothing."
+
+
+class MessageNotFound(Refused):
+    status = 404
+    code = "message_not_found"
+    sentence = "There is no such message in this room."
+
+
+class MethodNotAllowed(Refused):
+    status = 405
+    code = "method_not_allowed"
+    sentence = "This address does not take that method."
+
+
+class RequestTimeout(Refused):
+    status = 408
+    code = "request_timeout"
+    sentence = "The body did not arrive in time."
+
+
+class MessageIdConflict(Refused):
+    status = 409
+    code = "message_id_conflict"
+    sentence = "This message_id was already used in this room for something else."
+
+
+class NameReserved(Refused):
+    status = 409
+    code = "name_reserved"
+    sentence = "This name belongs to somebody else."
+
+
+class SiteInSettings(Refused):
+    status = 409
+    code = "site_in_settings"
+    sentence = "This site stands in the settings file and is changed there."
+
+
+class MessageDeleted(Refused):
+    status = 410
+    code = "message_deleted"
+    sentence = "This message was deleted."
+
+
+class TooLarge(Refused):
+    status = 413
+    code = "too_large"
+    sentence = "That is more than may be sent at once."
+
+
+class UnsupportedMediaType(Refused):
+    status = 415
+    code = "unsupported_media_type"
+    sentence = "Send JSON, with Content-Type: application/json."
+
+
+class ExpectationFailed(Refused):
+    status = 417
+    code = "expectation_failed"
+    sentence = "The only expectation that is met is 100-continue."
+
+
+class UpgradeRequired(Refused):
+    status = 426
+    code = "upgrade_required"
+    sentence = "This address speaks WebSocket, version 13."
+
+
+class RateLimited(Refused):
+    status = 429
+    code = "rate_limited"
+    sentence = "Too many requests; wait a little."
+
+
+class TooManyConnections(Refused):
+    status = 429
+    code = "too_many_connections"
+    sentence = "Too many connections are open; try again later."
+
+
+class InternalError(Refused):
+    status = 500
+    code = "internal_error"
+    sentence = "Something went wrong here; it has been logged."
+
+
+class Unavailable(Refused):
+    status = 503
+    code = "unavailable"
+    sentence = "Nothing can be stored right now; try again in a moment."
+
+
+def all_refusals() -> list[type[Refused]]:
+    """Every error class, in the order of this file."""
+    return [Refused, *Refused.__subclasses__()]

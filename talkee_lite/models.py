@@ -1,0 +1,140 @@
+"""The nouns: sites, users, sessions, rooms, messages. Plain data, no I/O.
+
+Times are whole microseconds since 1970-01-01T00:00:00Z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class RoomKey(NamedTuple):
+    """A room: one page (`slug`) of one site."""
+
+    site_id: int
+    slug: str
+
+
+class UserKind(StrEnum):
+    """What a user is on one site, as it stands beside what they write."""
+
+    GUEST = "guest"
+    MEMBER = "member"
+    MODERATOR = "moderator"
+    ADMIN = "admin"
+
+
+class LogKind(StrEnum):
+    """Kinds of change that a room's record can hold; each takes one `seq`."""
+
+    POSTED = "posted"
+    DELETED = "deleted"
+    REMOVED = "removed"
+    EDITED = "edited"
+    APPROVED = "approved"
+    RESTORED = "restored"
+
+
+class Status(StrEnum):
+    """Where a message stands; only published ones have a `seq` and are shown."""
+
+    PUBLISHED = "published"
+    PENDING = "pending"
+    DELETED = "deleted"
+    SPAM = "spam"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One web site whose pages may use this server."""
+
+    id: int
+    name: str
+    origins: tuple[str, ...]
+    public_chat: bool
+    owner_id: int | None
+    sso_secret: str
+    webhook_url: str
+    from_settings: bool
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who can speak. `is_guest`: they proved nothing but a typed name."""
+
+    id: int
+    mixin_user_id: str
+    mixin_identity_number: str
+    full_name: str
+    mvm_public_key: str
+    is_guest: bool
+    lang: str
+    banned_until: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One access token on record; without its row a token is refused."""
+
+    jti: str
+    user_id: int
+    scope: str
+    expires_at: int
+    last_used_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request: a user, and the session that says so."""
+
+    user: User
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDraft:
+    """What a client may set of a message: checked, but not stored."""
+
+    message_id: str
+    category: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a room's record.
+
+    `message_id` and `data` are those of the message that the line is about, "" for others.
+    """
+
+    seq: int
+    kind: LogKind
+    message_id: str
+    category: str
+    data: str
+    created_at: int
+    user_id: int
+
+
+class Outcome(StrEnum):
+    """How a post ended in the store."""
+
+    POSTED = "posted"
+    REPEATED = "repeated"
+    CONFLICT = "conflict"
+    GONE = "gone"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class PostResult:
+    """The answer of the store to a post: what happened, and the message where there is one."""
+
+    outcome: Outcome
+    room: RoomKey
+    entry: Entry | None

@@ -1,0 +1,224 @@
+"""The wire: objects to bytes, and untrusted bytes to drafts. Pure.
+
+docs/protocol.md describes what is built and read here.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from .errors import (
+    InvalidBody,
+    InvalidData,
+    InvalidMessageId,
+    Refused,
+    TooLarge,
+    UnsupportedCategory,
+)
+from .models import Entry, MessageDraft, Site, User, UserKind
+
+_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NUMBER = re.compile("[1-9][0-9]{0,15}")
+
+
+def rfc3339(microseconds: int) -> str:
+    """A time as RFC 3339 in UTC with microseconds: `2023-02-06T08:26:17.800860Z`."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+def parse_number(text: str, *, zero: bool = False) -> int | None:
+    """A number as addresses spell it: 1 to 16 digits, no sign, no leading zero; else None."""
+    if _NUMBER.fullmatch(text) or (zero and text == "0"):
+        return int(text)
+    return None
+
+
+def dump_json(value: Any) -> bytes:
+    """Any value of ours as JSON."""
+    return orjson.dumps(value)
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """A request body: one strict JSON object (RFC 8259; no NaN, no lone surrogates).
+
+    Raises InvalidBody.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InvalidBody("The body is not valid JSON.") from None
+    if not isinstance(value, dict):
+        raise InvalidBody("The body must be a JSON object.")
+    return value
+
+
+def take_text(body: dict[str, Any], field: str) -> str:
+    """The required text `field` of a body. Raises InvalidBody, naming the field."""
+    value = body.get(field)
+    if isinstance(value, str):
+        return value
+    what = "is missing" if field not in body else "must be a text"
+    raise InvalidBody(f"{field} {what}.", field=field)
+
+
+def message_draft(body: dict[str, Any], max_data_bytes: int) -> MessageDraft:
+    """The message that a body asks to post.
+
+    `max_data_bytes` limits the decoded length. Raises InvalidBody, InvalidMessageId,
+    UnsupportedCategory, InvalidData or TooLarge, looked for in this order.
+    """
+    message_id = take_text(body, "message_id")
+    category = take_text(body, "category")
+    data = take_text(body, "data")
+    if not _UUID.fullmatch(message_id):
+        raise InvalidMessageId(field="message_id")
+    if category != "text":
+        raise UnsupportedCategory(field="category")
+    decoded = decode_base64(data)
+    if decoded is None or not decoded_text(decoded).strip():
+        raise InvalidData(field="data")
+    if len(decoded) > max_data_bytes:
+        raise TooLarge(f"data may hold {max_data_bytes} bytes, decoded.", field="data")
+    return MessageDraft(message_id.lower(), category, data)
+
+
+def decode_base64(data: str) -> bytes | None:
+    """Canonical standard base64 with padding (RFC 4648, section 4), decoded; else None."""
+    try:
+        decoded = base64.b64decode(data, validate=True)
+    except (Base64Error, ValueError):
+        return None
+    # Only one spelling is canonical: no stray bits before the padding (RFC 4648, section 3.5).
+    return decoded if base64.b64encode(decoded).decode() == data else None
+
+
+def decoded_text(decoded: bytes) -> str:
+    """The text of a message: UTF-8, else Latin-1, which is what browsers' `btoa` makes."""
+    try:
+        return decoded.decode()
+    except UnicodeDecodeError:
+        return decoded.decode("latin-1")
+
+
+def user_fields(user: User, kind: UserKind, public_url: str) -> dict[str, Any]:
+    """A user as clients see them; `kind` is what they are on the site in question."""
+    return {
+        "id": user.id,
+        "mixin_user_id": user.mixin_user_id,
+        "mixin_identity_number": user.mixin_identity_number,
+        "full_name": user.full_name,
+        "avatar_url": f"{public_url}/api/avatars/{user.id}.svg",
+        "mvm_public_key": user.mvm_public_key,
+        "kind": kind,
+        "created_at": rfc3339(user.created_at),
+    }
+
+
+def site_fields(site: Site) -> dict[str, Any]:
+    """A site as clients see it."""
+    return {
+        "id": site.id,
+        "user_id": site.owner_id or 0,
+        "origins": site.origins,
+        "origin": site.origins[0] if site.origins else "",
+        "name": site.name,
+        "use_arweave": False,
+        "reward_strategy": 0,
+        "public_chat": site.public_chat,
+        "created_at": rfc3339(site.created_at),
+        "updated_at": rfc3339(site.updated_at),
+    }
+
+
+def message_head(entry: Entry) -> bytes:
+    """A message up to its author: `message_bytes` and `message_frame` add who wrote it.
+
+    What stands here never changes, the author's profile may. All values are plain ASCII that
+    needs no escaping: the draft was checked.
+    """
+    return (
+        f'{{"message_id":"{entry.message_id}","seq":{entry.seq},"category":"{entry.category}",'
+        f'"data":"{entry.data}","created_at":"{rfc3339(entry.created_at)}","user":'
+    ).encode()
+
+
+def message_bytes(head: bytes, user: bytes) -> bytes:
+    """A message as answers and lists hold it."""
+    return b"%b%b}" % (head, user)
+
+
+def message_frame(head: bytes, user: bytes) -> bytes:
+    """A message as sockets get it, framed."""
+    return text_frame(b'%b%b,"type":"message"}' % (head, user))
+
+
+def text_frame(payload: bytes) -> bytes:
+    """One unmasked, unfragmented text frame (RFC 6455, section 5.2)."""
+    return _frame(0x81, payload)
+
+
+def ping_frame() -> bytes:
+    """An empty ping (RFC 6455, section 5.5.2)."""
+    return b"\x89\x00"
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """A close frame (RFC 6455, section 5.5.1); `reason` has at most 123 bytes."""
+    return _frame(0x88, code.to_bytes(2, "big") + reason.encode()[:123])
+
+
+def _frame(first: int, payload: bytes) -> bytes:
+    length = len(payload)
+    if length < 126:
+        return bytes((first, length)) + payload
+    if length < 65536:
+        return bytes((first, 126)) + length.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + length.to_bytes(8, "big") + payload
+
+
+def ends_between_frames(data: bytes) -> bool:
+    """Whether `data`, from a client, is a run of whole messages: nothing more is pending after it.
+
+    Looks at lengths and the FIN bit only (RFC 6455, section 5.2); it judges nothing.
+    """
+    at, end, inside = 0, len(data), False
+    while at < end:
+        if end - at < 2:
+            return False
+        first, second = data[at], data[at + 1]
+        if not first & 0x08:
+            inside = not first & 0x80
+        length, at = second & 0x7F, at + 2
+        if length == 126:
+            length, at = int.from_bytes(data[at : at + 2], "big"), at + 2
+        elif length == 127:
+            length, at = int.from_bytes(data[at : at + 8], "big"), at + 8
+        at += length + (4 if second & 0x80 else 0)
+    return at == end and not inside
+
+
+@dataclass(frozen=True, slots=True)
+class AuthFrame:
+    """A client's first frame, and later ones that renew its token."""
+
+    token: str
+
+
+def auth_frame(text: bytes) -> AuthFrame | None:
+    """The `auth` frame that `text` holds; None if it is anything else."""
+    try:
+        value = parse_object(text)
+    except Refused:
+        return None
+    token = value.get("token")
+    if value.get("type") != "auth" or not isinstance(token, str):
+        return None
+    return AuthFrame(token)

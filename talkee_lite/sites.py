@@ -1,0 +1,157 @@
+"""Rules for sites: which there are, and whose pages may use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from .clock import Clock
+from .config import Config, normal_origin
+from .errors import InvalidSite, OriginNotAllowed, SiteInSettings, SiteNotFound
+from .models import Site
+from .store import sites as store
+from .store.database import Database
+from .text import clean_name
+
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_MOST_ORIGINS = 200
+
+
+class Sites:
+    """Every site, in memory, kept true by every change."""
+
+    def __init__(self, db: Database, config: Config, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._from_settings = config.sites
+        self._sites: dict[int, Site] = {}
+        self._public_origin = ""
+        if config.server.public_url:
+            parts = urlsplit(config.server.public_url)
+            self._public_origin = normal_origin(f"{parts.scheme}://{parts.netloc}")
+
+    async def start(self) -> None:
+        """Make the settings' sites true in the database, and read all."""
+        now = self._clock()
+        await self._db.write(lambda tx: store.set_sites_from_settings(tx, self._from_settings, now))
+        self._sites = {site.id: site for site in await store.list_sites(self._db)}
+
+    def all(self) -> list[Site]:
+        """Every site, by id."""
+        return [self._sites[site_id] for site_id in sorted(self._sites)]
+
+    def get(self, site_id: int) -> Site:
+        """The site. Raises SiteNotFound."""
+        site = self._sites.get(site_id)
+        if site is None:
+            raise SiteNotFound
+        return site
+
+    def allows(self, site: Site | None, origin: str) -> bool:
+        """Whether a page of `origin` may use `site`; None: any site.
+
+        The server's own pages always may; pages of this machine may while `public_url` is empty,
+        so that a local site works without settings. A browser's `null` never may.
+        """
+        if origin == "null":
+            return False
+        if self._public_origin:
+            if origin == self._public_origin:
+                return True
+        elif _is_local(origin):
+            return True
+        if site is not None:
+            return _matches(origin, site.origins)
+        return any(_matches(origin, other.origins) for other in self._sites.values())
+
+    def check_origin(self, site: Site | None, origin: str | None) -> None:
+        """Raise OriginNotAllowed unless a page of `origin` may use `site`; None: no page."""
+        if origin is not None and not self.allows(site, origin):
+            raise OriginNotAllowed
+
+    def normal(self, origins: Iterable[str]) -> tuple[str, ...]:
+        """Origins as they are kept. Raises InvalidSite."""
+        return _checked_origins(origins)
+
+    async def add(self, *, name: str, origins: Iterable[str], public_chat: bool) -> Site:
+        """A new site. Raises InvalidSite."""
+        name, wanted, now = _checked_name(name), _checked_origins(origins), self._clock()
+        site = await self._db.write(
+            lambda tx: store.insert_site(
+                tx,
+                name=name,
+                origins=wanted,
+                public_chat=public_chat,
+                owner_id=None,
+                now=now,
+            )
+        )
+        self._sites[site.id] = site
+        return site
+
+    async def set(
+        self,
+        site_id: int,
+        *,
+        name: str | None = None,
+        origins: Iterable[str] | None = None,
+        public_chat: bool | None = None,
+    ) -> Site:
+        """Change a site; effective at once. Raises SiteNotFound, SiteInSettings, InvalidSite."""
+        site = self.get(site_id)
+        if site.from_settings:
+            raise SiteInSettings
+        new_name = site.name if name is None else _checked_name(name)
+        wanted = site.origins if origins is None else _checked_origins(origins)
+        public = site.public_chat if public_chat is None else public_chat
+        now = self._clock()
+        changed = await self._db.write(
+            lambda tx: store.update_site(
+                tx, site_id, name=new_name, origins=wanted, public_chat=public, now=now
+            )
+        )
+        self._sites[site_id] = changed
+        return changed
+
+
+def _checked_name(text: str) -> str:
+    name = clean_name(text)
+    if not 1 <= len(name) <= 64:
+        raise InvalidSite("A site's name has 1 to 64 characters.", field="name")
+    return name
+
+
+def _checked_origins(origins: Iterable[str]) -> tuple[str, ...]:
+    try:
+        checked = tuple(dict.fromkeys(normal_origin(origin) for origin in origins))
+    except ValueError as error:
+        raise InvalidSite(f"{error}.", field="origins") from None
+    if len(checked) > _MOST_ORIGINS:
+        raise InvalidSite(f"A site has at most {_MOST_ORIGINS} origins.", field="origins")
+    return checked
+
+
+def _matches(origin: str, patterns: Iterable[str]) -> bool:
+    for pattern in patterns:
+        if pattern in (origin, "*"):
+            return True
+        if "://*." in pattern:
+            scheme, _, rest = pattern.partition("://*")
+            label = origin.removeprefix(f"{scheme}://").removesuffix(rest)
+            if (
+                origin == f"{scheme}://{label}{rest}"
+                and label
+                and not any(c in "./:@" for c in label)
+            ):
+                return True
+    return False
+
+
+def _is_local(origin: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    rebuilt = f"{parts.scheme}://{parts.netloc}"
+    return parts.scheme in ("http", "https") and host in _LOCAL_HOSTS and origin == rebuilt

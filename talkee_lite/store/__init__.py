@@ -1,0 +1,1 @@
+"""What is kept: SQL, and rows made into objects. Nothing else in the package knows SQL."""

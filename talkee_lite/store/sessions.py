@@ -1,0 +1,54 @@
+"""Sessions: one row for each access token that counts."""
+
+from __future__ import annotations
+
+from ..models import Session
+from .database import Database
+from .writer import Transaction
+
+
+def insert_session(
+    tx: Transaction, *, jti: str, user_id: int, scope: str, now: int, expires_at: int
+) -> Session:
+    """Put a token on record."""
+    tx.execute(
+        "insert into sessions (jti, user_id, scope, created_at, expires_at, last_used_at)"
+        " values (:jti, :user_id, :scope, :now, :expires_at, :now)",
+        {"jti": jti, "user_id": user_id, "scope": scope, "now": now, "expires_at": expires_at},
+    )
+    return Session(jti, user_id, scope, expires_at, now)
+
+
+async def find_session(db: Database, jti: str) -> Session | None:
+    """The session of a token, or None: signed out, swept, or never ours."""
+    row = await db.fetch_one(
+        "select user_id, scope, expires_at, last_used_at from sessions where jti = :jti",
+        {"jti": jti},
+    )
+    if row is None:
+        return None
+    return Session(jti, row["user_id"], row["scope"], row["expires_at"], row["last_used_at"])
+
+
+def delete_session(tx: Transaction, jti: str) -> list[str]:
+    """Forget one session; the ids of those that were there."""
+    rows = tx.fetch("delete from sessions where jti = :jti returning jti", {"jti": jti})
+    return [row["jti"] for row in rows]
+
+
+def delete_sessions_of(tx: Transaction, user_id: int) -> list[str]:
+    """Forget every session of a user; their ids."""
+    rows = tx.fetch(
+        "delete from sessions where user_id = :user_id returning jti", {"user_id": user_id}
+    )
+    return [row["jti"] for row in rows]
+
+
+def touch_session(tx: Transaction, jti: str, now: int) -> None:
+    """Note that a session was used."""
+    tx.execute("update sessions set last_used_at = :now where jti = :jti", {"jti": jti, "now": now})
+
+
+def sweep_sessions(tx: Transaction, *, before: int) -> int:
+    """Forget sessions that ended before `before`; how many."""
+    return tx.execute("delete from sessions where expires_at < :before", {"before": before})

@@ -1,0 +1,308 @@
+"""The one writer: a thread, one connection, and group commit.
+
+Everything that changes the database is a job: a function that gets a `Transaction` and returns a
+result. The thread takes all jobs that wait when the last commit has returned, runs them as one
+transaction with `synchronous=FULL`, and hands all results back to the event loop in one hop.
+
+A job that fails must not fail its neighbours, and a batch must not half-succeed: after any error
+the whole transaction is rolled back and the jobs run again one by one, each in a transaction of
+its own. While the disk or the file refuses writes, jobs fail at once with `Unavailable` and the
+thread tries a small write once a second until one succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import Refused, Unavailable
+from ..logs import log_event
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+MAX_WAITING = 4096
+"""Jobs that may wait; one more is refused with Unavailable."""
+_MAX_BATCH = 512
+_BUSY_SECONDS = 1.0
+_PROBE_SECONDS = 1.0
+
+# Result codes that speak of the machine, not of the job (sqlite.org/rescode.html).
+_ENVIRONMENT = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_AUTH,
+    }
+)
+
+
+class Transaction:
+    """What a job may do: SQL with `:name` parameters, inside one transaction."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def fetch(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[sqlite3.Row]:
+        """All rows of a query."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def fetch_one(self, sql: str, parameters: Mapping[str, Any]) -> sqlite3.Row | None:
+        """The first row of a query, or None."""
+        row: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
+        return row
+
+    def execute(self, sql: str, parameters: Mapping[str, Any]) -> int:
+        """Run a statement; the number of rows that it changed."""
+        return self._connection.execute(sql, parameters).rowcount
+
+
+class Job:
+    """One piece of writing, its result, and who waits for it. Made by `Writer.submit`."""
+
+    __slots__ = ("error", "function", "future", "result")
+
+    def __init__(self, function: Callable[[Transaction], Any], future: asyncio.Future[Any]) -> None:
+        self.function = function
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """Answer whoever waits, if they still do."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+AfterCommit = Callable[[Sequence[Any], Callable[[], None]], None]
+"""Called on the loop with a batch's results, before anybody is answered; it must call its second
+argument once when the answers may go out."""
+
+
+def answer_at_once(results: Sequence[Any], answer: Callable[[], None]) -> None:
+    """The `AfterCommit` of a program that publishes nothing."""
+    answer()
+
+
+class Writer:
+    """Owns the writing connection and its thread, from `start` to `stop`."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.after_commit: AfterCommit = answer_at_once
+        self._path = path
+        self._loop = loop
+        self._jobs: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._failing = False
+        self._waiting = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._connection = connect_writer(path)
+        self._thread = threading.Thread(target=self._run, name="talkee-writer", daemon=True)
+
+    @property
+    def failing(self) -> bool:
+        """True while the database cannot be written."""
+        return self._failing
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are not answered yet."""
+        return self._waiting
+
+    def run_first(self, function: Callable[[Transaction], T]) -> T:
+        """Run one job here and now, before `start`."""
+        self._connection.execute("begin immediate")
+        try:
+            result = function(Transaction(self._connection))
+        except BaseException:
+            _roll_back(self._connection)
+            raise
+        self._connection.execute("commit")
+        return result
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, function: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+        """Queue a job; the future holds its result once that is durable.
+
+        Raises Unavailable, now or through the future, when nothing can be stored. The job runs
+        even if the future is cancelled: who asked may be gone, what they asked for is not.
+        """
+        if self._failing or self._stopping or self._waiting >= MAX_WAITING:
+            raise Unavailable(retry_after=1)
+        job = Job(function, self._loop.create_future())
+        self._waiting += 1
+        self._idle.clear()
+        with self._wake:
+            self._jobs.append(job)
+            self._wake.notify()
+        return job.future
+
+    async def drain(self) -> None:
+        """Wait until every job that was submitted has been answered."""
+        await self._idle.wait()
+
+    async def stop(self) -> None:
+        """Finish what waits, then close the connection. Nothing is accepted any more."""
+        self._stopping = True
+        with self._wake:
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join)
+        await self.drain()
+
+    # Below: the thread.
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._wake:
+                    while not self._jobs and not self._stopping:
+                        self._wake.wait()
+                    if not self._jobs:
+                        return
+                    batch = [self._jobs.popleft() for _ in range(min(len(self._jobs), _MAX_BATCH))]
+                if not self._run_together(batch):
+                    self._run_apart(batch)
+                self._loop.call_soon_threadsafe(self._deliver, batch)
+                if self._failing:
+                    self._probe_until_well()
+        finally:
+            self._connection.close()
+
+    def _run_together(self, batch: list[Job]) -> bool:
+        """Run `batch` as one transaction; False, and nothing stored, if any of it failed."""
+        connection = self._connection
+        transaction = Transaction(connection)
+        try:
+            connection.execute("begin immediate")
+            for job in batch:
+                job.result = job.function(transaction)
+            connection.execute("commit")
+        except Exception as error:
+            _roll_back(connection)
+            if len(batch) == 1:
+                self._note_failure(batch[0], error)
+                return True
+            return False
+        return True
+
+    def _run_apart(self, batch: list[Job]) -> None:
+        for job in batch:
+            job.result = None
+            if self._failing:
+                job.error = Unavailable(retry_after=1)
+            else:
+                self._run_together([job])
+
+    def _note_failure(self, job: Job, error: Exception) -> None:
+        if isinstance(error, Refused):
+            job.error = error
+        elif _is_environment(error):
+            self._failing = True
+            log_event(_log, logging.ERROR, "database cannot be written", reason=error)
+            job.error = Unavailable(retry_after=1)
+        else:
+            job.error = error
+
+    def _probe_until_well(self) -> None:
+        """Fail what comes, and try a real write once a second until it is durable."""
+        while True:
+            with self._wake:
+                if not self._jobs and not self._stopping:
+                    self._wake.wait(_PROBE_SECONDS)
+                refused = list(self._jobs)
+                self._jobs.clear()
+            for job in refused:
+                job.error = Unavailable(retry_after=1)
+            if refused:
+                self._loop.call_soon_threadsafe(self._deliver, refused)
+            if self._stopping:
+                return
+            try:
+                self._connection.execute("begin immediate")
+                self._connection.execute(
+                    "insert into meta (key, value) values ('probe', '0') on conflict (key)"
+                    " do update set value = cast(meta.value as integer) + 1"
+                )
+                self._connection.execute("commit")
+            except sqlite3.Error:
+                _roll_back(self._connection)
+                continue
+            self._failing = False
+            log_event(_log, logging.WARNING, "database can be written again")
+            return
+
+    # Back on the loop.
+
+    def _deliver(self, batch: list[Job]) -> None:
+        results = [job.result for job in batch if job.error is None]
+
+        def answer() -> None:
+            for job in batch:
+                job.settle()
+            self._waiting -= len(batch)
+            if not self._waiting:
+                self._idle.set()
+
+        try:
+            self.after_commit(results, answer)
+        except Exception:
+            _log.exception("publishing failed")
+            answer()
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """The connection that writes: WAL, and an fsync before a commit returns."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
+    )
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma foreign_keys = on")
+        connection.execute("pragma journal_size_limit = 16777216")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_environment(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and (code & 0xFF) in _ENVIRONMENT
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """End the transaction if the error has not done so already (SQLITE_FULL does)."""
+    try:
+        if connection.in_transaction:
+            connection.execute("rollback")
+    except sqlite3.Error:
+        _log.exception("rolling back failed")

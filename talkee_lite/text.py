@@ -1,0 +1,35 @@
+"""What people type: names and texts, cleaned and compared. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_NAME = 64
+
+# Control characters other than line feed and tab, surrogates, and what XML 1.0 cannot hold.
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Default-ignorable code points (Unicode, DerivedCoreProperties) that are not of category Cf.
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0]")
+
+
+def clean_text(text: str) -> str:
+    """`text` without control characters (line feed and tab stay) and what XML cannot hold."""
+    return _UNWANTED.sub("", text)
+
+
+def clean_name(text: str) -> str:
+    """A name on one line: cleaned, runs of white space made one space, trimmed. May be empty."""
+    return " ".join(clean_text(text).split())
+
+
+def fold_name(name: str) -> str:
+    """A key that is equal for names that differ in case, accents, width or invisible characters.
+
+    NFKD without marks, format characters and default-ignorables, then case-folded (Unicode
+    UAX 15, chapter 3.13 of the standard).
+    """
+    decomposed = unicodedata.normalize("NFKD", name)
+    kept = "".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Me", "Mc", "Cf"))
+    folded = _INVISIBLE.sub("", kept).casefold()
+    return " ".join(unicodedata.normalize("NFKD", folded).split())

@@ -1,0 +1,1 @@
+"""Tests: each name or docstring is a sentence about behaviour."""
