@@ -165,12 +165,12 @@ async def _serve(config: Config, ready: Callable[[Config, str], None]) -> None:
             async with asyncio.timeout(max(0.1, config.server.shutdown_seconds - 2)):
                 await drain(services)
     finally:
-        listening.close()
         if control is not None:
             await control.cleanup()
             with suppress(KeyError):
                 app[SERVICES].db.lock.socket_path.unlink(missing_ok=True)
         await runner.cleanup()
+        listening.close()
     log_event(_log, logging.INFO, "stopped")
 
 

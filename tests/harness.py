@@ -159,8 +159,8 @@ async def running(config: Config) -> AsyncIterator[Server]:
         async with aiohttp.ClientSession() as session:
             yield Server(app[SERVICES], port, session)
     finally:
-        listening.close()
         await runner.cleanup()
+        listening.close()
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -28,6 +28,8 @@ _log = logging.getLogger("talkee_lite.http")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+REQUEST_ID = web.RequestKey("request_id", str)
+
 _prefix = secrets.token_hex(3)
 _counter = itertools.count(1)
 
@@ -48,8 +50,7 @@ def new_request_id() -> str:
 
 def request_id_of(request: web.Request) -> str:
     """The id that the edge gave to this request."""
-    request_id: str = request["request_id"]
-    return request_id
+    return request[REQUEST_ID]
 
 
 def error_response(refusal: Refused, request_id: str) -> web.Response:
@@ -75,7 +76,7 @@ def error_response(refusal: Refused, request_id: str) -> web.Response:
 async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, answer preflights, turn whatever is raised into JSON."""
     services = request.config_dict[SERVICES]
-    request["request_id"] = request_id = new_request_id()
+    request[REQUEST_ID] = request_id = new_request_id()
     started = time.perf_counter() if services.config.log.access else 0.0
     refusal: Refused | None = None
     try:
