@@ -174,11 +174,16 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     if version:
         _keep_copy(connection, path, version)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(
-            f"begin immediate; {script};"
-            f" pragma application_id = {APPLICATION_ID};"
-            f" pragma user_version = {number}; commit;"
-        )
+        try:
+            connection.executescript(
+                f"begin immediate; {script};"
+                f" pragma application_id = {APPLICATION_ID};"
+                f" pragma user_version = {number}; commit;"
+            )
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            raise
 
 
 def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None:

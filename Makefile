@@ -1,0 +1,52 @@
+# make run      start the server on its embedded database
+# make test     install what the tests need, and run them all
+# make check    format, lint, types and the structure of the code, in seconds
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test test-fast check format clean
+
+run: $(VENV)/.run
+	@exec $(BIN)/python -m talkee_lite
+
+test: $(VENV)/.test
+	sh tests/system_packages.sh
+	$(BIN)/python -m pytest $(ARGS)
+
+# Everything but the tests that drive a browser.
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not browser" $(ARGS)
+
+check: $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_structure.py tests/test_docs.py
+
+format: $(VENV)/.check
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; Debian 12 has it as python3."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "The package python3-venv is needed: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.run: pyproject.toml $(BIN)/python
+	@echo "Installing into $(VENV) …"
+	@$(PIP) --editable '.[speed]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(BIN)/python
+	$(PIP) --editable '.[speed,test]'
+	@touch $@
+
+$(VENV)/.check: pyproject.toml $(BIN)/python
+	$(PIP) --editable '.[speed,test,check]'
+	@touch $@

@@ -1,0 +1,23 @@
+#!/bin/sh
+# What the tests need from outside Python: installed here as root, named exactly otherwise.
+set -eu
+
+missing=""
+need() { # command, Debian package
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
+}
+need chromium chromium
+need nginx nginx-light
+need caddy caddy
+
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "Installing$missing …"
+    apt-get update -qq
+    # Debian starts what it installs; the tests start their own.
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing
+    exit 0
+fi
+echo "The tests need these Debian packages:$missing" >&2
+echo "Install them with: sudo apt-get install --no-install-recommends$missing" >&2
+exit 1

@@ -1,0 +1,117 @@
+"""The command line: verbs beside a running server, and without one."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from talkee_lite.version import VERSION
+
+from .harness import config_in, run_verb, running, server_process
+
+
+def test_every_verb_has_help(tmp_path: Path) -> None:
+    for words in ([], ["serve"], ["token"], ["site"], ["site", "list"], ["check-config"]):
+        done = run_verb(tmp_path, *words, "--help")
+        assert done.returncode == 0
+        assert done.stdout.startswith("usage: ")
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    assert run_verb(tmp_path, "--version").stdout == f"talkee-lite {VERSION}\n"
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_verbs_work_beside_a_server_and_without_one(tmp_path: Path, served: bool) -> None:
+    def use() -> None:
+        assert run_verb(tmp_path, "site", "list").stdout == "1  My site  no origins\n"
+        added = run_verb(tmp_path, "site", "add", "--name", "Blog", "--origin", "https://a.example")
+        assert added.stdout == "1000  Blog  https://a.example\n"
+        changed = run_verb(
+            tmp_path, "site", "set", "1000", "--add-origin", "https://b.example", "--public-chat"
+        )
+        assert changed.stdout == "1000  Blog  https://a.example https://b.example\n"
+        changed = run_verb(tmp_path, "site", "set", "1000", "--remove-origin", "https://A.example/")
+        assert changed.stdout == "1000  Blog  https://b.example\n"
+        listed = json.loads(run_verb(tmp_path, "site", "list", "--json").stdout)
+        assert [(s["id"], s["public_chat"]) for s in listed] == [(1, False), (1000, True)]
+        assert run_verb(tmp_path, "token", "--name", "Ann").stdout.count(".") == 2
+
+    if served:
+        with server_process(tmp_path) as process:
+            use()
+            assert process.stop() == 0
+    else:
+        use()
+
+
+def test_an_allowed_origin_is_effective_at_once(tmp_path: Path) -> None:
+    with server_process(tmp_path, TALKEE_SERVER__PUBLIC_URL="https://talk.example.com") as process:
+        request = urllib.request.Request(
+            f"{process.url}/api/slugs?site_id=1&slug=/a", headers={"Origin": "https://b.example"}
+        )
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request)
+        assert caught.value.code == 403
+        caught.value.close()
+        run_verb(tmp_path, "site", "set", "1", "--add-origin", "https://b.example")
+        with urllib.request.urlopen(request) as response:
+            assert response.headers["Access-Control-Allow-Origin"] == "https://b.example"
+
+
+def test_a_token_of_the_command_line_speaks_for_its_guest(tmp_path: Path) -> None:
+    with server_process(tmp_path) as process:
+        token = run_verb(tmp_path, "token", "--name", "Ann").stdout.strip()
+        request = urllib.request.Request(
+            f"{process.url}/api/me", headers={"Authorization": f"Bearer {token}"}
+        )
+        with urllib.request.urlopen(request) as response:
+            assert json.load(response)["data"]["full_name"] == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["site", "set", "7", "--name", "x"], "There is no site with this id."),
+        (["site", "set", "1", "--add-origin", "blog"], "must be an origin such as"),
+        (["site", "add", "--name", " "], "1 to 64 characters"),
+        (["token", "--name", ""], "A name has 1 to 64 characters."),
+        (["serve", "--port", "70000"], "must be a whole number from 0 to 65535"),
+        (["--config", "none.toml"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    done = run_verb(tmp_path, *words)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_site_of_the_settings_is_changed_there_alone(tmp_path: Path) -> None:
+    (tmp_path / "talkee.toml").write_text("[[sites]]\nid = 5\nname = 'Mine'\n")
+    assert run_verb(tmp_path, "site", "list").stdout == "5  Mine  no origins (in the settings)\n"
+    done = run_verb(tmp_path, "site", "set", "5", "--name", "x")
+    assert "changed there" in done.stderr
+
+
+def test_check_config_shows_everything_but_secrets(tmp_path: Path) -> None:
+    secret = "s" * 40
+    done = run_verb(tmp_path, "check-config", TALKEE_AUTH__JWT_SECRET=secret)
+    assert done.returncode == 0
+    assert "port = 8080" in done.stdout
+    assert secret not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_beside_a_program_that_embeds_it_a_verb_says_why_it_cannot(tmp_path: Path) -> None:
+    import asyncio
+
+    async with running(config_in(tmp_path)):
+        done = await asyncio.to_thread(run_verb, tmp_path, "site", "list")
+    assert done.returncode == 1
+    assert "no control socket" in done.stderr

@@ -1,0 +1,293 @@
+"""The writer, the lock, the migrations: what is stored stays, what is refused leaves no trace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from talkee_lite.app import open_services
+from talkee_lite.errors import Unavailable
+from talkee_lite.models import MessageDraft, Outcome, RoomKey
+from talkee_lite.store import messages
+from talkee_lite.store.database import Database
+from talkee_lite.store.lock import DatabaseInUse, ProcessLock, read_holder
+from talkee_lite.store.migrations import (
+    APPLICATION_ID,
+    MIGRATIONS,
+    DatabaseUnusable,
+    inspect,
+    migrate,
+)
+from talkee_lite.store.writer import Transaction, connect_writer
+
+from .harness import config_in, until
+
+
+def put(tx: Transaction, key: str) -> str:
+    """A small write; it fails the second time."""
+    tx.execute("insert into meta (key, value) values (:key, '1')", {"key": key})
+    return key
+
+
+async def keys(db: Database) -> set[str]:
+    """The keys that `put` stored."""
+    rows = await db.fetch("select key from meta where value = '1' and key like 'k%'", {})
+    return {row["key"] for row in rows}
+
+
+async def test_a_job_that_fails_does_not_fail_its_neighbours(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "talkee.db")
+    jobs = [db.write(lambda tx, k=f"k{n}": put(tx, k)) for n in (1, 2, 1, 3)]  # type: ignore[misc]
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    assert results[:2] == ["k1", "k2"]
+    assert isinstance(results[2], sqlite3.IntegrityError)
+    assert results[3] == "k3"
+    assert await keys(db) == {"k1", "k2", "k3"}
+    await db.close()
+
+
+async def test_a_job_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "talkee.db")
+
+    def half(tx: Transaction) -> None:
+        put(tx, "k1")
+        raise ValueError("half way")
+
+    first, second = db.write(half), db.write(lambda tx: put(tx, "k2"))
+    with pytest.raises(ValueError, match="half way"):
+        await first
+    assert await second == "k2"
+    assert await keys(db) == {"k2"}
+    await db.close()
+
+
+async def test_jobs_that_wait_together_are_committed_together(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "talkee.db")
+    batches: list[int] = []
+
+    def see(results: object, answer: object) -> None:
+        batches.append(len(results))  # type: ignore[arg-type]
+        answer()  # type: ignore[operator]
+
+    db.publish_with(see)
+    await asyncio.gather(*(db.write(lambda tx, k=f"k{n}": put(tx, k)) for n in range(200)))  # type: ignore[misc]
+    assert sum(batches) == 200
+    assert len(batches) < 20
+    await db.close()
+
+
+async def test_nothing_is_answered_before_it_was_published(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "talkee.db")
+    held = []
+    db.publish_with(lambda results, answer: held.append(answer))
+    job = db.write(lambda tx: put(tx, "k1"))
+    await until(lambda: bool(held))
+    assert not job.done()
+    held[0]()
+    assert await job == "k1"
+    await db.close()
+
+
+async def test_what_was_asked_for_is_stored_though_who_asked_is_gone(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "talkee.db")
+    db.write(lambda tx: put(tx, "k1")).cancel()
+    await db.drain()
+    assert await keys(db) == {"k1"}
+    await db.close()
+
+
+async def test_while_another_program_locks_the_file_writes_fail_and_reads_go_on(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "talkee.db"
+    db = await Database.open(path)
+    await db.write(lambda tx: put(tx, "k1"))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("begin immediate")
+    jobs = [db.write(lambda tx, k=f"k{n}": put(tx, k)) for n in range(2, 6)]  # type: ignore[misc]
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    assert all(isinstance(result, Unavailable) for result in results)
+    assert db.failing
+    with pytest.raises(Unavailable):
+        db.write(lambda tx: put(tx, "k9"))
+    assert await keys(db) == {"k1"}
+    other.execute("rollback")
+    other.close()
+    await until(lambda: not db.failing)
+    assert await db.write(lambda tx: put(tx, "k7")) == "k7"
+    assert await keys(db) == {"k1", "k7"}
+    await db.close()
+
+
+async def test_a_room_numbers_its_messages_without_holes(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    room = RoomKey(1, "/a")
+    async with open_services(config) as services:
+        user, _ = await services.people.sign_in_guest("Ann", "")
+        drafts = [MessageDraft(f"{n % 30:036}", "text", "SGk=") for n in range(40)]
+        results = await asyncio.gather(
+            *(
+                services.db.write(
+                    lambda tx, d=d: messages.post_message(tx, room, d, user.id, 1)  # type: ignore[misc]
+                )
+                for d in drafts
+            )
+        )
+    posted = [r.entry.seq for r in results if r.outcome is Outcome.POSTED and r.entry]
+    assert posted == list(range(1, 31))
+
+
+async def test_files_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    async with open_services(config_in(tmp_path)):
+        for path in tmp_path.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+async def test_a_clean_stop_leaves_one_complete_file(tmp_path: Path) -> None:
+    async with open_services(config_in(tmp_path)):
+        pass
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"talkee.db", "talkee.db.lock", "talkee.db.secret"}
+
+
+async def test_one_process_at_a_time_owns_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "talkee.db"
+    db = await Database.open(path)
+    with pytest.raises(DatabaseInUse, match="only one may own it"):
+        await Database.open(path)
+    holder = read_holder(path)
+    assert holder is not None
+    assert holder.socket == ""
+    await db.close()
+    assert read_holder(path) is None
+    ProcessLock.acquire(path).release()
+
+
+def test_a_long_path_puts_the_control_socket_into_the_temporary_folder(tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 120)
+    folder.mkdir()
+    lock = ProcessLock.acquire(folder / "talkee.db")
+    assert len(str(lock.socket_path)) < 104
+    lock.release()
+
+
+def test_a_foreign_database_is_refused_and_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "talkee.db"
+    other = sqlite3.connect(path)
+    other.execute("create table theirs (id integer)")
+    other.commit()
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseUnusable, match="another program"):
+        inspect(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["talkee.db"]
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but some text", None])
+async def test_a_damaged_file_is_refused_and_not_changed(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "talkee.db"
+    if content is None:
+        await (await Database.open(path)).close()
+        content = path.read_bytes()[: 3 * 4096 + 100]
+    path.write_bytes(content)
+    with pytest.raises(DatabaseUnusable, match="not a usable database"):
+        await Database.open(path)
+    assert path.read_bytes() == content
+
+
+async def test_an_empty_file_is_taken_as_new(tmp_path: Path) -> None:
+    path = tmp_path / "talkee.db"
+    path.touch()
+    await (await Database.open(path)).close()
+    assert inspect(path) == len(MIGRATIONS)
+
+
+async def test_a_newer_database_is_refused_and_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "talkee.db"
+    await (await Database.open(path)).close()
+    connection = sqlite3.connect(path)
+    connection.execute(f"pragma user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseUnusable, match="newer version"):
+        await Database.open(path)
+    assert path.read_bytes() == before
+
+
+def test_before_a_migration_a_copy_is_kept_and_two_at_the_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "talkee.db"
+    connection = connect_writer(path)
+    migrate(connection, path)
+    connection.execute("insert into meta (key, value) values ('mine', 'kept')")
+    for number in range(1, 4):
+        monkeypatch.setattr(
+            "talkee_lite.store.migrations.MIGRATIONS",
+            (*MIGRATIONS, *(f"create table extra_{n} (id integer)" for n in range(number))),
+        )
+        monkeypatch.setattr("time.strftime", lambda *_, n=number: f"20260101-00000{n}")
+        migrate(connection, path)
+    connection.close()
+    copies = sorted(p.name for p in tmp_path.glob("talkee.db.v*"))
+    assert copies == ["talkee.db.v2-20260101-000002", "talkee.db.v3-20260101-000003"]
+    copy = sqlite3.connect(tmp_path / copies[0])
+    assert copy.execute("pragma application_id").fetchone() == (APPLICATION_ID,)
+    assert copy.execute("select value from meta where key = 'mine'").fetchone() == ("kept",)
+    copy.close()
+
+
+def test_a_migration_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "talkee.db"
+    connection = connect_writer(path)
+    migrate(connection, path)
+    monkeypatch.setattr(
+        "talkee_lite.store.migrations.MIGRATIONS",
+        (*MIGRATIONS, "create table half (id integer); create table meta (id integer)"),
+    )
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, path)
+    assert connection.execute("pragma user_version").fetchone()[0] == len(MIGRATIONS)
+    tables = {name for (name,) in connection.execute("select name from sqlite_master")}
+    assert "half" not in tables
+    connection.close()
+
+
+async def test_the_epoch_stays_and_starts_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "talkee.db"
+    epochs = []
+    for _ in range(3):
+        db = await Database.open(path)
+        epochs.append(db.epoch)
+        boots = await db.fetch_one("select value from meta where key = 'boots'", {})
+        await db.close()
+    assert len(set(epochs)) == 1
+    assert boots is not None
+    assert boots["value"] == "3"
+
+
+async def test_guests_who_never_wrote_are_swept_and_their_tokens_with_them(
+    tmp_path: Path,
+) -> None:
+    day = 24 * 3600 * 1_000_000
+    now = 1_800_000_000_000_000
+    async with open_services(config_in(tmp_path), clock=lambda: now) as services:
+        writer, _ = await services.people.sign_in_guest("Ann", "")
+        silent, _ = await services.people.sign_in_guest("Bob", "")
+        room, message = RoomKey(1, "/a"), MessageDraft("a" * 36, "text", "SGk=")
+        await services.db.write(lambda tx: messages.post_message(tx, room, message, writer.id, now))
+        services.people._clock = lambda: now + 38 * day
+        await services.people.sweep()
+        rows = await services.db.fetch("select id from users", {})
+        assert [row["id"] for row in rows] == [writer.id]
+        assert json.dumps([silent.id]) != json.dumps([writer.id])
