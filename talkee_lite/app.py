@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import resource
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -36,20 +38,19 @@ from .store.database import Database
 _log = logging.getLogger(__name__)
 _HOUSEKEEPING_SECONDS = 3600.0
 _SOCKET_SECONDS = 2.0
+# Files that a process needs beside its sockets: the database, the log, connections in HTTP.
+_RESERVED_FILES = 256
 
 
 @asynccontextmanager
-async def open_services(
-    config: Config, *, clock: Clock = system_clock, most_sockets: int | None = None
-) -> AsyncIterator[Services]:
+async def open_services(config: Config, *, clock: Clock = system_clock) -> AsyncIterator[Services]:
     """A running server without HTTP: the database opened, its rules ready.
 
-    `most_sockets` caps `limits.connections` where the process may open fewer. Raises
-    DatabaseInUse, DatabaseUnusable or ConfigError.
+    Raises DatabaseInUse, DatabaseUnusable or ConfigError.
     """
     db = await Database.open(config.database.path)
     try:
-        services = await _wire(config, db, clock, most_sockets)
+        services = await _wire(config, db, clock)
         housekeeper = asyncio.create_task(_keep_house(services))
         services.sockets.start()
         try:
@@ -64,7 +65,7 @@ async def open_services(
         await db.close()
 
 
-async def _wire(config: Config, db: Database, clock: Clock, most_sockets: int | None) -> Services:
+async def _wire(config: Config, db: Database, clock: Clock) -> Services:
     limits = config.limits
     secret = load_secret(config.auth.jwt_secret, config.database.path)
     public_url = config.server.public_url or f"http://127.0.0.1:{config.server.port}"
@@ -74,9 +75,6 @@ async def _wire(config: Config, db: Database, clock: Clock, most_sockets: int | 
     hub = Hub()
     chat = Chat(db, hub, Records(db), people, limits, clock)
     db.publish_with(chat.publish)
-    most = limits.connections
-    if most_sockets is not None:
-        most = min(most or most_sockets, most_sockets)
     await sites.start()
     await people.start()
     return Services(
@@ -95,12 +93,19 @@ async def _wire(config: Config, db: Database, clock: Clock, most_sockets: int | 
         ),
         hub=hub,
         chat=chat,
-        sockets=Sockets(limits, hub, tokens, clock, most),
+        sockets=Sockets(limits, hub, tokens, clock, _most_sockets(limits.connections)),
         trusted=tuple(
             ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies
         ),
         started_at=time.monotonic(),
     )
+
+
+def _most_sockets(wanted: int) -> int:
+    """How many sockets may be open: as configured, and never more than the process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = sys.maxsize if soft == resource.RLIM_INFINITY else max(16, soft - _RESERVED_FILES)
+    return min(wanted or allowed, allowed)
 
 
 async def drain(services: Services) -> None:
@@ -121,7 +126,7 @@ async def _keep_house(services: Services) -> None:
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
 
-def make_app(config: Config | None = None, *, most_sockets: int | None = None) -> web.Application:
+def make_app(config: Config | None = None) -> web.Application:
     """The application: everything that the server answers, ready to run or to be mounted.
 
     Mount it with `parent.add_subapp("/talk/", make_app(config))`, and set `server.public_url` to
@@ -132,7 +137,7 @@ def make_app(config: Config | None = None, *, most_sockets: int | None = None) -
     add_routes(app)
 
     async def run_services(app: web.Application) -> AsyncIterator[None]:
-        async with open_services(settings, most_sockets=most_sockets) as services:
+        async with open_services(settings) as services:
             app[SERVICES] = services
             yield
 

@@ -136,16 +136,17 @@ def _announce(config: Config, address: str) -> None:
     print(address, flush=True)
     if not sys.stdout.isatty():
         return
+    site_id = config.sites[0].id if config.sites else 1
     script = f"{config.server.public_url or address}/talkee.js"
     print(
         f"\nOpen it in a browser to see a room. To put it into a page, paste this line:\n\n"
-        f'  <script async src="{script}" data-site-id="1" data-chat></script>\n'
+        f'  <script async src="{script}" data-site-id="{site_id}" data-chat></script>\n'
     )
     if not config.server.public_url:
         print(
             "Only pages of this machine may use it so far. Before others can, set public_url in\n"
             "talkee.toml to the address that readers will use, and allow your site's origin:\n\n"
-            "  talkee-lite site set 1 --add-origin https://blog.example.com\n"
+            f"  talkee-lite site set {site_id} --add-origin https://blog.example.com\n"
         )
     print("Press Ctrl+C to stop.", flush=True)
 

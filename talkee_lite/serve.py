@@ -35,8 +35,6 @@ _http_log = logging.getLogger("talkee_lite.http")
 
 # Opening a thousand sockets took 5 s with the usual backlog of 128, and 0.25 s with this one.
 _BACKLOG = 4096
-# Files that the process needs beside its sockets: the database, the log, connections in HTTP.
-_RESERVED_FILES = 256
 _KEEPALIVE_SECONDS = 75.0
 _LINGERING_SECONDS = 2.0
 
@@ -137,7 +135,8 @@ async def _serve(config: Config, ready: Callable[[Config, str], None]) -> None:
     listening = _listen(config)
     host, port = listening.getsockname()[:2]
     config = replace(config, server=replace(config.server, port=port))
-    app = make_app(config, most_sockets=_raise_file_limit())
+    _raise_file_limit()
+    app = make_app(config)
     runner = Runner(app)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -197,16 +196,12 @@ def _listen(config: Config) -> socket.socket:
         ) from None
 
 
-def _raise_file_limit() -> int:
-    """Allow as many open files as the system lets us; how many of them may be sockets."""
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
+    if soft != hard:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return sys.maxsize
-    return max(16, soft - _RESERVED_FILES)
 
 
 def _tune_collector() -> None:

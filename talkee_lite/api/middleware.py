@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..logs import log_event, short_address
 from ..protocol import dump_json
-from .context import SERVICES, Services, address_of, answer_bytes
+from .context import SERVICES, Services, address_of, answer_bytes, query_of
 
 _log = logging.getLogger("talkee_lite.http")
 
@@ -188,7 +188,7 @@ def _report_origin(request: web.Request, services: Services) -> None:
     if len(reported) >= _MOST_REPORTED:
         reported.clear()
     reported[origin] = now
-    site_id = request.query.get("site_id") or request.headers.get("X-TALKEE-SITE-ID") or "1"
+    site_id = request.headers.get("X-TALKEE-SITE-ID") or query_of(request).get("site_id", "1")
     log_event(
         _log,
         logging.WARNING,
