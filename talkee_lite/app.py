@@ -21,7 +21,7 @@ from aiohttp import web
 from .api import add_routes
 from .api.context import SERVICES, Services
 from .api.middleware import edge
-from .api.socket import Sockets
+from .api.sockets import Sockets
 from .auth import offered
 from .auth.tokens import Tokens, load_secret
 from .chat import Chat
@@ -73,7 +73,7 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
     people = People(db, config, public_url, clock)
     tokens = Tokens(db, people, secret, clock)
     hub = Hub()
-    chat = Chat(db, hub, Records(db), people, limits, clock)
+    chat = Chat(db, hub, Records(db), people, limits, clock, legacy=config.compat.legacy_clients)
     db.publish_with(chat.publish)
     await sites.start()
     await people.start()
@@ -93,7 +93,16 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         ),
         hub=hub,
         chat=chat,
-        sockets=Sockets(limits, hub, tokens, clock, _most_sockets(limits.connections)),
+        sockets=Sockets(
+            limits,
+            hub=hub,
+            chat=chat,
+            people=people,
+            sites=sites,
+            tokens=tokens,
+            clock=clock,
+            most=_most_sockets(limits.connections),
+        ),
         trusted=tuple(
             ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies
         ),

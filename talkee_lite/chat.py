@@ -4,31 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .clock import SECOND, Clock
 from .config import LimitsConfig
 from .errors import (
     Banned,
+    Forbidden,
     InvalidFilter,
+    InvalidMessageId,
     InvalidPage,
     MessageDeleted,
     MessageIdConflict,
+    MessageNotFound,
     RateLimited,
     Refused,
     RoomClosed,
     Unavailable,
 )
-from .hub import Hub
+from .hub import Audience, Hub, Listener
 from .limits import Buckets, Limits
-from .models import Caller, LogKind, MessageDraft, Outcome, PostResult, RoomKey
+from .models import (
+    Caller,
+    Entry,
+    LogKind,
+    MessageDraft,
+    Outcome,
+    PostResult,
+    Recorded,
+    RoomChanged,
+    RoomKey,
+    Status,
+    User,
+    UserKind,
+)
 from .people import People
-from .protocol import message_bytes, message_frame, parse_number
-from .records import Line, Records
+from .protocol import (
+    event_frame,
+    held_message,
+    is_uuid,
+    message_bytes,
+    message_frame,
+    parse_number,
+    room_fields,
+)
+from .records import Line, Record, Records
 from .store import messages as store
 from .store.database import Database
+from .store.writer import Transaction
 
 MOST_LISTED = 100
+DELETE_WITHIN = 15 * 60 * SECOND
+"""How long people may delete their own messages; moderators always may."""
+_REPLAY_LINES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +86,31 @@ class Listing:
     messages: bytes
     has_more: bool
     deleted: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deletion: the message's id, and the deletion's place in the record (0: it had none)."""
+
+    message_id: str
+    seq: int
+
+
+class _Run:
+    """What one batch pushes in one room."""
+
+    __slots__ = ("events", "messages", "seq")
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[int, bytes]] = []
+        """Author and frame, for those who get messages alone."""
+        self.events: list[bytes] = []
+        self.seq = 0
+
+
+def _change_state(changed: RoomChanged, record: Record) -> int:
+    record.state = changed.state
+    return 0
 
 
 def parse_query(given: dict[str, str]) -> Query:
@@ -99,7 +153,10 @@ class Chat:
         people: People,
         limits: LimitsConfig,
         clock: Clock,
+        *,
+        legacy: bool = False,
     ) -> None:
+        self._legacy = legacy
         self._db = db
         self._hub = hub
         self._records = records
@@ -158,25 +215,89 @@ class Chat:
                 Outcome.GONE: MessageDeleted,
                 Outcome.CLOSED: RoomClosed,
             }[result.outcome]
-        line = Line(result.entry)
-        message = message_bytes(line.head, self._people.profile(result.room.site_id, line.user_id))
+        entry = result.entry
+        profile = self._people.profile(result.room.site_id, entry.user_id)
+        if not entry.seq:
+            return Posted(held_message(entry, profile), result.outcome is Outcome.REPEATED)
+        message = message_bytes(Line(entry).head, profile)
         return Posted(message, result.outcome is Outcome.REPEATED)
+
+    async def delete(self, caller: Caller, room: RoomKey, message_id: str) -> Deleted:
+        """Erase a message: one's own within 15 minutes, any as a moderator.
+
+        Again answers the same. Raises InvalidMessageId, MessageNotFound or Forbidden.
+        """
+        if not is_uuid(message_id):
+            raise InvalidMessageId(field="message_id")
+        return await self._delete(room, message_id.lower(), caller.user)
+
+    async def delete_as_owner(self, room: RoomKey, message_id: str) -> Deleted:
+        """As `delete`, for whoever owns the server."""
+        return await self._delete(room, message_id.lower(), None)
+
+    async def _delete(self, room: RoomKey, message_id: str, user: User | None) -> Deleted:
+        now = self._clock()
+
+        def job(tx: Transaction) -> Recorded:
+            message = store.find_message(tx, room, message_id)
+            if message is None:
+                raise MessageNotFound
+            if user is not None:
+                self._check_may_delete(user, room, message, now)
+            recorded = store.delete_message(tx, room, message_id, user.id if user else 0, now)
+            assert recorded is not None
+            return recorded
+
+        recorded = await self._db.write(job)
+        return Deleted(message_id, recorded.entry.seq)
+
+    def _check_may_delete(self, user: User, room: RoomKey, message: Entry, now: int) -> None:
+        if self._people.kind(user, room.site_id) in (UserKind.MODERATOR, UserKind.ADMIN):
+            return
+        if message.user_id != user.id:
+            # Whoever may not see a held message does not learn that it is there.
+            raise Forbidden if message.seq else MessageNotFound
+        deleted = message.status is Status.DELETED
+        if not deleted and now - message.created_at > DELETE_WITHIN:
+            raise Forbidden("Messages can be deleted for 15 minutes.")
+
+    async def approve(self, room: RoomKey, message_id: str) -> Entry:
+        """Give a held message its place and push it. Raises MessageNotFound."""
+        now = self._clock()
+        recorded = await self._db.write(
+            lambda tx: store.approve_message(tx, room, message_id.lower(), now)
+        )
+        if recorded is None:
+            raise MessageNotFound
+        return recorded.entry
+
+    async def set_closed(self, room: RoomKey, closed: bool) -> None:
+        """Close a room to new messages, or open it again; its listeners are told."""
+        now = self._clock()
+        await self._db.write(lambda tx: store.set_room_closed(tx, room, closed, now))
 
     def publish(self, results: Sequence[Any], answer: Callable[[], None]) -> None:
         """Push what a committed batch added to rooms' records, then let it be answered.
 
-        One joined run of frames for each room, so that each socket gets one write for a batch.
+        One joined run of frames for each room and audience, so that each socket gets one write
+        for a batch.
         """
-        frames: dict[RoomKey, list[bytes]] = {}
+        runs: dict[RoomKey, _Run] = {}
         for result in results:
-            if isinstance(result, PostResult) and result.outcome is Outcome.POSTED:
-                assert result.entry is not None
-                line = Line(result.entry)
-                self._records.append(result.room, line)
-                if self._hub.is_used(result.room):
-                    profile = self._people.profile(result.room.site_id, line.user_id)
-                    frames.setdefault(result.room, []).append(message_frame(line.head, profile))
-        waiting = len(frames)
+            if isinstance(result, RoomChanged):
+                self._records.apply(result.room, partial(_change_state, result))
+                event = {"type": "room", **room_fields(result.state)}
+                runs.setdefault(result.room, _Run()).events.append(event_frame(event))
+                continue
+            if isinstance(result, PostResult):
+                is_new = result.outcome is Outcome.POSTED
+            elif isinstance(result, Recorded):
+                is_new = result.is_new
+            else:
+                continue
+            if is_new and result.entry is not None:
+                self._publish_line(result.room, result.entry, runs)
+        waiting = len(runs)
         if not waiting:
             answer()
             return
@@ -187,8 +308,78 @@ class Chat:
             if not waiting:
                 answer()
 
-        for room, run in frames.items():
-            self._hub.publish(room, b"".join(run), served)
+        for room, run in runs.items():
+            frames = {
+                Audience.PLAIN: b"".join(frame for _, frame in run.messages),
+                Audience.EVENTS: b"".join(run.events),
+            }
+            instead = self._without_own(room, run) if self._legacy else None
+            self._hub.publish(room, frames, served, seq=run.seq, instead=instead)
+
+    def _publish_line(self, room: RoomKey, entry: Entry, runs: dict[RoomKey, _Run]) -> None:
+        line = Line(entry)
+        if entry.kind is LogKind.DELETED:
+            self._records.apply(room, lambda record: record.erase(seq=entry.about_seq))
+        elif entry.kind is LogKind.REMOVED:
+            self._records.apply(room, lambda record: record.erase(user_id=entry.user_id))
+        self._records.apply(room, lambda record: record.append(line))
+        if not self._hub.is_used(room):
+            return
+        run = runs.setdefault(room, _Run())
+        run.seq = entry.seq
+        if line.head:
+            frame = message_frame(line.head, self._people.profile(room.site_id, line.user_id))
+            run.messages.append((line.user_id, frame))
+            run.events.append(frame)
+        else:
+            run.events.append(line.frame)
+
+    def _without_own(self, room: RoomKey, run: _Run) -> dict[Listener, bytes]:
+        """What the authors' own plain sockets get of a batch in legacy mode: the others' part."""
+        authors = {user_id for user_id, _ in run.messages}
+        return {
+            listener: b"".join(frame for author, frame in run.messages if author != user_id)
+            for user_id in authors
+            for listener in self._hub.listeners(room, Audience.PLAIN)
+            if listener.user_id == user_id
+        }
+
+    @property
+    def epoch(self) -> str:
+        """The database's epoch: a `seq` means something only within it."""
+        return self._db.epoch
+
+    async def load_record(self, room: RoomKey) -> Record:
+        """The record of a room that somebody is about to join."""
+        return await self._records.load(room, keep=True)
+
+    def is_current(self, room: RoomKey, record: Record) -> bool:
+        """Whether a record is still the one that follows each commit."""
+        return self._records.find(room) is record
+
+    async def replay(self, room: RoomKey, after: int, most_bytes: int) -> tuple[bytes, int]:
+        """The frames of the lines after `after`, about `most_bytes` of them; and the last's seq.
+
+        No frames: there are no more lines yet.
+        """
+        record = await self._records.load(room, keep=True)
+        lines = record.after(after)
+        if lines is None:
+            entries = await store.list_record_after(self._db, room, after, _REPLAY_LINES)
+            lines = [Line(entry) for entry in entries]
+        await self._people.load(line.user_id for line in lines if line.head)
+        frames, size = [], 0
+        for line in lines:
+            if size >= most_bytes:
+                break
+            # Read now and not before: what was deleted meanwhile is a gap.
+            frame = line.frame or message_frame(
+                line.head, self._people.profile(room.site_id, line.user_id)
+            )
+            frames.append(frame)
+            size += len(frame)
+            after = line.seq
+        return b"".join(frames), after
 
     async def list(self, room: RoomKey, query: Query) -> Listing:
         """Messages of a room, oldest first; deleted ones are left out."""
@@ -228,5 +419,5 @@ class Chat:
         return b"[%b]" % b",".join(
             message_bytes(line.head, profile(room.site_id, line.user_id))
             for line in lines
-            if line.kind is LogKind.POSTED
+            if line.head
         )

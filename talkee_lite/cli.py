@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Options of `serve` without the word itself.
         options = parser.parse_args(["serve", *given])
     try:
-        config = load_config(options.config, os.environ, _overrides(options))
+        config = load_config(getattr(options, "config", None), os.environ, _overrides(options))
         return int(options.run(options, config) or 0)
     except (ConfigError, DatabaseInUse, DatabaseUnusable, _Failed) as error:
         print(f"talkee-lite: {error}", file=sys.stderr)
@@ -48,11 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    # SUPPRESS: an option that stands before the verb must not be undone by the verb's default.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--config", metavar="FILE", help="settings (default: ./talkee.toml)")
     common.add_argument("--database", metavar="URL", help="database, as in sqlite:talkee.db")
 
-    serving = argparse.ArgumentParser(add_help=False, parents=[common])
+    serving = argparse.ArgumentParser(
+        add_help=False, parents=[common], argument_default=argparse.SUPPRESS
+    )
     serving.add_argument("--host", metavar="H", help="address to listen on")
     serving.add_argument("--port", metavar="P", type=int, help="port; 0: any free one")
 
@@ -106,7 +109,42 @@ def _parser() -> argparse.ArgumentParser:
             default=None,
             help="let everybody read the chat, signed in or not",
         )
+    _add_room_verbs(verb, verbs)
     return parser
+
+
+def _add_room_verbs(verb: Any, verbs: Any) -> None:
+    """`message`, `room` and `user`: what an owner does about people and what they wrote."""
+
+    def group(name: str, help: str) -> Any:
+        made = verbs.add_parser(name, help=help, description=help)
+        return made.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def in_room(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--site", type=int, default=1, metavar="ID", help="site (default: 1)")
+        parser.add_argument("slug", help="the room's slug, usually the page's path")
+
+    messages = group("message", "take messages away")
+    delete = verb(messages, "delete", _simple("message-delete"), "erase a message for everybody")
+    in_room(delete)
+    delete.add_argument("message_id", help="the message's id")
+
+    rooms = group("room", "close and open rooms")
+    in_room(verb(rooms, "close", _simple("room-close"), "take no more messages in a room"))
+    in_room(verb(rooms, "open", _simple("room-open"), "take messages in a room again"))
+
+    users = group("user", "list, ban and sign out people")
+    listing = verb(users, "list", _user_list, "list users, a hundred at a time")
+    listing.add_argument("--query", default="", metavar="NAME", help="how their names begin")
+    listing.add_argument("--after-id", type=int, default=0, metavar="ID", help="ids above this")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    ban = verb(users, "ban", _simple("user-ban"), "let somebody write nothing; effective at once")
+    ban.add_argument("--hours", type=int, default=0, help="for how long (default: for good)")
+    ban.add_argument("--reason", default="", help="kept beside the ban")
+    unban = verb(users, "unban", _simple("user-unban"), "lift a ban")
+    signout = verb(users, "signout", _simple("user-signout"), "end all sessions of somebody")
+    for each in (ban, unban, signout):
+        each.add_argument("id", type=int, help="the user's id")
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -213,6 +251,32 @@ def _site_set(options: argparse.Namespace, config: Config) -> int:
         "public_chat": options.public_chat,
     }
     _print_site(_ask(config, "site-set", given))
+    return 0
+
+
+def _simple(name: str) -> Any:
+    """A verb whose options are the parameters of the control verb `name`."""
+    own = {"run", "config", "database", "host", "port"}
+
+    def run(options: argparse.Namespace, config: Config) -> int:
+        given = {key: value for key, value in vars(options).items() if key not in own}
+        result = _ask(config, name, given)
+        if result is not None:
+            print(json.dumps(result, ensure_ascii=False))
+        return 0
+
+    return run
+
+
+def _user_list(options: argparse.Namespace, config: Config) -> int:
+    given = {"query": options.query, "after_id": options.after_id}
+    users = _ask(config, "user-list", given)
+    if options.json:
+        print(json.dumps(users, indent=2, ensure_ascii=False))
+        return 0
+    for user in users:
+        banned = f"  banned until {user['banned_until']}" if user["banned_until"] else ""
+        print(f"{user['id']}  {user['full_name']}  {user['kind']}{banned}")
     return 0
 
 

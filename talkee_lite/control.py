@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from .clock import SECOND
+from .closing import BANNED, REFUSED
 from .errors import InvalidBody
-from .protocol import site_fields, user_fields
+from .models import FOREVER, RoomKey, User
+from .protocol import rfc3339, site_fields, user_fields
 
 if TYPE_CHECKING:
     from .api.context import Services
@@ -82,9 +85,87 @@ async def set_site(services: Services, given: dict[str, Any]) -> Any:
     return site_fields(changed)
 
 
+def _room(services: Services, given: dict[str, Any]) -> RoomKey:
+    site = services.sites.get(_number(given, "site"))
+    return RoomKey(site.id, _text(given, "slug"))
+
+
+def _number(given: dict[str, Any], name: str) -> int:
+    value = given.get(name)
+    if type(value) is not int:
+        raise InvalidBody(f"{name} must be a whole number.", field=name)
+    return value
+
+
+async def delete_message(services: Services, given: dict[str, Any]) -> Any:
+    """Erase message `message_id` of the room `site`, `slug`."""
+    deleted = await services.chat.delete_as_owner(
+        _room(services, given), _text(given, "message_id")
+    )
+    return {"message_id": deleted.message_id, "seq": deleted.seq or None}
+
+
+async def close_room(services: Services, given: dict[str, Any]) -> Any:
+    """Take no more messages in the room `site`, `slug`."""
+    await services.chat.set_closed(_room(services, given), closed=True)
+    return None
+
+
+async def open_room(services: Services, given: dict[str, Any]) -> Any:
+    """Take messages again in the room `site`, `slug`."""
+    await services.chat.set_closed(_room(services, given), closed=False)
+    return None
+
+
+def _user_fields(services: Services, user: User) -> dict[str, Any]:
+    fields = user_fields(user, services.people.kind(user, 0), services.people.public_url)
+    banned = user.banned_until > services.clock()
+    return fields | {"banned_until": rfc3339(user.banned_until) if banned else None}
+
+
+async def list_users(services: Services, given: dict[str, Any]) -> Any:
+    """Up to 100 users with ids above `after_id`, whose name begins with `query`."""
+    users = await services.people.list(
+        _optional(given, "query", str) or "", _optional(given, "after_id", int) or 0
+    )
+    return [_user_fields(services, user) for user in users]
+
+
+async def ban_user(services: Services, given: dict[str, Any]) -> Any:
+    """Ban user `id` for `hours` (0: for good); their open sockets are closed at once."""
+    hours = _number(given, "hours")
+    if not 0 <= hours <= 1_000_000:
+        raise InvalidBody("hours must be from 0 to 1000000.", field="hours")
+    until = services.clock() + hours * 3600 * SECOND if hours else FOREVER
+    reason = _optional(given, "reason", str) or ""
+    user = await services.people.ban(_number(given, "id"), until, reason)
+    services.sockets.close_those(user.id, BANNED, "banned")
+    return _user_fields(services, user)
+
+
+async def unban_user(services: Services, given: dict[str, Any]) -> Any:
+    """Lift the ban of user `id`."""
+    return _user_fields(services, await services.people.ban(_number(given, "id"), 0, ""))
+
+
+async def sign_out_user(services: Services, given: dict[str, Any]) -> Any:
+    """End all sessions of user `id`; their open sockets are closed at once."""
+    user = await services.people.get(_number(given, "id"))
+    ended = await services.tokens.sign_out_everywhere(user.id)
+    services.sockets.close_those(user.id, REFUSED, "signed out")
+    return {"sessions": len(ended)}
+
+
 VERBS: dict[str, Verb] = {
     "token": make_token,
     "site-list": list_sites,
     "site-add": add_site,
     "site-set": set_site,
+    "message-delete": delete_message,
+    "room-close": close_room,
+    "room-open": open_room,
+    "user-list": list_users,
+    "user-ban": ban_user,
+    "user-unban": unban_user,
+    "user-signout": sign_out_user,
 }

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+FOREVER = 253_402_300_799_000_000
+"""The last second of the year 9999: a ban without an end."""
+
 
 class RoomKey(NamedTuple):
     """A room: one page (`slug`) of one site."""
@@ -107,9 +110,10 @@ class MessageDraft:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a room's record.
+    """One line of a room's record, or a message that has no place in it yet (`seq` 0).
 
     `message_id` and `data` are those of the message that the line is about, "" for others.
+    `about_seq` is the message's own `seq`, `status` where it stands now.
     """
 
     seq: int
@@ -119,12 +123,24 @@ class Entry:
     data: str
     created_at: int
     user_id: int
+    status: Status = Status.PUBLISHED
+    about_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoomState:
+    """What a room is like: its last `seq`, and whether and how fast one may write."""
+
+    seq: int = 0
+    closed: bool = False
+    slow_seconds: int = 0
 
 
 class Outcome(StrEnum):
     """How a post ended in the store."""
 
     POSTED = "posted"
+    HELD = "held"
     REPEATED = "repeated"
     CONFLICT = "conflict"
     GONE = "gone"
@@ -138,3 +154,23 @@ class PostResult:
     outcome: Outcome
     room: RoomKey
     entry: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A line that a write added to a room's record; it is pushed once it is committed.
+
+    Not `is_new`: the same was asked for before, and nothing was added.
+    """
+
+    room: RoomKey
+    entry: Entry
+    is_new: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanged:
+    """A room was closed, opened or slowed down; its listeners are told once it is committed."""
+
+    room: RoomKey
+    state: RoomState

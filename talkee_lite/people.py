@@ -160,6 +160,24 @@ class People:
         self.remember(user)
         return user
 
+    async def ban(self, user_id: int, until: int, reason: str) -> User:
+        """Let a user write nothing and open no socket before `until`; 0 lifts it.
+
+        Raises UserNotFound.
+        """
+        now = self._clock()
+        user = await self._db.write(
+            lambda tx: store.set_ban(tx, user_id, until=until, reason=reason, now=now)
+        )
+        if user is None:
+            raise UserNotFound
+        self.remember(user)
+        return user
+
+    async def list(self, query: str, after_id: int) -> list[User]:
+        """Up to 100 users with ids above `after_id`, whose folded name begins with `query`."""
+        return await store.list_users(self._db, fold_name(query), after_id, 100)
+
     def _usable_name(self, typed: str) -> str:
         name = clean_name(typed)
         folded = fold_name(name)

@@ -22,10 +22,15 @@ from .errors import (
     TooLarge,
     UnsupportedCategory,
 )
-from .models import Entry, MessageDraft, Site, User, UserKind
+from .models import Entry, LogKind, MessageDraft, RoomState, Site, User, UserKind
 
 _UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBER = re.compile("[1-9][0-9]{0,15}")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in its usual form of 36 characters."""
+    return _UUID.fullmatch(text) is not None
 
 
 def rfc3339(microseconds: int) -> str:
@@ -78,7 +83,7 @@ def message_draft(body: dict[str, Any], max_data_bytes: int) -> MessageDraft:
     message_id = take_text(body, "message_id")
     category = take_text(body, "category")
     data = take_text(body, "data")
-    if not _UUID.fullmatch(message_id):
+    if not is_uuid(message_id):
         raise InvalidMessageId(field="message_id")
     if category != "text":
         raise UnsupportedCategory(field="category")
@@ -150,6 +155,72 @@ def message_head(entry: Entry) -> bytes:
     ).encode()
 
 
+def held_message(entry: Entry, user: bytes) -> bytes:
+    """A message that waits for approval: it has no `seq` yet."""
+    head = message_head(entry).replace(b'"seq":0,', b'"seq":null,"status":"pending",', 1)
+    return message_bytes(head, user)
+
+
+def record_frame(entry: Entry) -> bytes:
+    """A line of a room's record that is not a message, for those who asked for events."""
+    if entry.kind is LogKind.DELETED:
+        event: dict[str, Any] = {
+            "type": "message_deleted",
+            "seq": entry.seq,
+            "message_id": entry.message_id,
+            "deleted_seq": entry.about_seq,
+        }
+    elif entry.kind is LogKind.REMOVED:
+        event = {"type": "messages_removed", "seq": entry.seq, "user_id": entry.user_id}
+    else:
+        event = {"type": entry.kind.value, "seq": entry.seq}
+    return event_frame(event)
+
+
+def gap_frame(seq: int) -> bytes:
+    """Stands where a message was that is gone, so that counting works."""
+    return event_frame({"type": "gap", "seq": seq})
+
+
+def event_frame(event: dict[str, Any]) -> bytes:
+    """An event, framed."""
+    return text_frame(dump_json(event))
+
+
+def ready_frame(
+    *,
+    ping_interval: float,
+    online: int,
+    user: bytes | None = None,
+    position: tuple[str, int] | None = None,
+    recovered: bool | None = None,
+    room: RoomState | None = None,
+) -> bytes:
+    """The first frame for who asked for events.
+
+    `position`: epoch and `seq`, None for those who do not get the room's record; `recovered` is
+    left out where nothing was to be recovered. `user` is JSON already.
+    """
+    epoch, seq = position or (None, None)
+    event: dict[str, Any] = {
+        "type": "ready",
+        "user": orjson.Fragment(user) if user is not None else None,
+        "epoch": epoch,
+        "seq": seq,
+    }
+    if recovered is not None:
+        event["recovered"] = recovered
+    event |= {"online": online, "ping_interval": ping_interval}
+    if room is not None:
+        event["room"] = room_fields(room)
+    return event_frame(event)
+
+
+def room_fields(state: RoomState) -> dict[str, Any]:
+    """What clients are told of a room's state."""
+    return {"closed": state.closed, "slow_seconds": state.slow_seconds}
+
+
 def message_bytes(head: bytes, user: bytes) -> bytes:
     """A message as answers and lists hold it."""
     return b"%b%b}" % (head, user)
@@ -207,9 +278,14 @@ def ends_between_frames(data: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AuthFrame:
-    """A client's first frame, and later ones that renew its token."""
+    """A client's first frame, and later ones that renew its token.
 
-    token: str
+    `token` is None for a visitor. `since` is the epoch and `seq` that an absent client holds.
+    """
+
+    token: str | None
+    events: bool = False
+    since: tuple[str, int] | None = None
 
 
 def auth_frame(text: bytes) -> AuthFrame | None:
@@ -219,6 +295,21 @@ def auth_frame(text: bytes) -> AuthFrame | None:
     except Refused:
         return None
     token = value.get("token")
-    if value.get("type") != "auth" or not isinstance(token, str):
+    events = value.get("events") is True
+    if value.get("type") != "auth":
         return None
-    return AuthFrame(token)
+    if value.get("visitor") is True and events and token is None:
+        return AuthFrame(None, events=True)
+    if not isinstance(token, str):
+        return None
+    return AuthFrame(token, events, _since(value.get("since")) if events else None)
+
+
+def _since(value: Any) -> tuple[str, int] | None:
+    """The position that a client says it holds; one that makes no sense is never served."""
+    if value is None:
+        return None
+    epoch, seq = (value.get("epoch"), value.get("seq")) if isinstance(value, dict) else ("", 0)
+    if not isinstance(epoch, str) or type(seq) is not int or seq < 0:
+        return ("", 0)
+    return (epoch, seq)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from .models import Entry, LogKind, RoomKey
-from .protocol import message_head
+from .models import Entry, LogKind, RoomKey, RoomState, Status
+from .protocol import gap_frame, message_head, record_frame
 from .store import messages as store
 from .store.database import Database
 
@@ -25,29 +25,44 @@ _LINE_OVERHEAD = 160
 
 
 class Line:
-    """One line of a record: the message up to its author, and who that is."""
+    """One line of a record, ready to send.
 
-    __slots__ = ("head", "kind", "seq", "user_id")
+    A message: `head` is what stands before its author, who is `user_id`. Anything else, and a
+    message that is gone: `frame` is the whole.
+    """
+
+    __slots__ = ("frame", "head", "message_id", "seq", "user_id")
 
     def __init__(self, entry: Entry) -> None:
         self.seq = entry.seq
-        self.kind = entry.kind
         self.user_id = entry.user_id
-        self.head = message_head(entry) if entry.kind is LogKind.POSTED else b""
+        self.message_id = entry.message_id
+        self.head = self.frame = b""
+        if entry.kind not in (LogKind.POSTED, LogKind.APPROVED):
+            self.frame = record_frame(entry)
+        elif entry.status is Status.PUBLISHED:
+            self.head = message_head(entry)
+        else:
+            self.frame = gap_frame(entry.seq)
 
     @property
     def cost(self) -> int:
         """Bytes of memory, about."""
-        return len(self.head) + _LINE_OVERHEAD
+        return len(self.head) + len(self.frame) + _LINE_OVERHEAD
+
+    def erase(self) -> None:
+        """The message is gone: keep its number."""
+        self.head, self.frame = b"", gap_frame(self.seq)
 
 
 class Record:
     """One room's latest lines. `seq` is the last one's number, 0 in an empty room."""
 
-    __slots__ = ("cost", "latest", "lines", "seq")
+    __slots__ = ("cost", "latest", "lines", "seq", "state")
 
-    def __init__(self, seq: int, lines: Iterable[Line]) -> None:
-        self.seq = seq
+    def __init__(self, state: RoomState, lines: Iterable[Line]) -> None:
+        self.seq = state.seq
+        self.state = state
         self.lines = deque(lines, maxlen=LINES)
         self.cost = sum(line.cost for line in self.lines)
         self.latest: tuple[int, int, bytes] | None = None
@@ -64,13 +79,46 @@ class Record:
         self.latest = None
         return line.cost - gone
 
+    def erase(self, *, seq: int = 0, user_id: int = 0) -> int:
+        """One message was deleted, or all of one person; bytes gained."""
+        gained = 0
+        for line in self.lines:
+            if line.head and (line.seq == seq or line.user_id == user_id):
+                gained -= line.cost
+                line.erase()
+                gained += line.cost
+        self.cost += gained
+        self.latest = None
+        return gained
+
+    def after(self, seq: int) -> list[Line] | None:
+        """The lines after `seq`; None: not all of them are here."""
+        if seq > self.seq or (seq < self.seq and (not self.lines or self.lines[0].seq > seq + 1)):
+            return None
+        return [line for line in self.lines if line.seq > seq]
+
     def messages(self, limit: int) -> tuple[Sequence[Line], bool] | None:
         """The latest `limit` messages and whether there are older ones; None: not all are here."""
-        posted = [line for line in self.lines if line.kind is LogKind.POSTED]
+        posted = [line for line in self.lines if line.head]
         complete = not self.lines or self.lines[0].seq == 1
         if len(posted) <= limit and not complete:
             return None
         return posted[-limit:], len(posted) > limit
+
+
+class _Loading:
+    """A record that is being read, and what happens to it meanwhile."""
+
+    __slots__ = ("keep", "missed", "task")
+
+    def __init__(self) -> None:
+        self.keep = False
+        self.missed: list[Change] = []
+        self.task: asyncio.Task[Record] | None = None
+
+
+Change = Callable[[Record], int]
+"""Something that was committed, applied to a record; gives the bytes that it grew by."""
 
 
 class Records:
@@ -79,7 +127,7 @@ class Records:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._records: OrderedDict[RoomKey, Record] = OrderedDict()
-        self._loading: dict[RoomKey, tuple[asyncio.Task[Record], list[Line]]] = {}
+        self._loading: dict[RoomKey, _Loading] = {}
         self._cost = 0
 
     def __len__(self) -> int:
@@ -92,44 +140,51 @@ class Records:
             self._records.move_to_end(room)
         return record
 
-    async def load(self, room: RoomKey) -> Record:
-        """The room's record, read from the database if need be; readers at once share a read."""
+    async def load(self, room: RoomKey, *, keep: bool = False) -> Record:
+        """The room's record, read from the database if need be; readers at once share a read.
+
+        The record of a room in which nothing was said is not remembered, unless `keep`: for a
+        room that somebody is about to join.
+        """
         record = self.find(room)
         if record is not None:
             return record
         loading = self._loading.get(room)
         if loading is None:
-            task = asyncio.create_task(self._read(room))
-            self._loading[room] = (task, [])
-        else:
-            task = loading[0]
-        return await asyncio.shield(task)
+            loading = self._loading[room] = _Loading()
+            loading.task = asyncio.create_task(self._read(room, loading))
+        loading.keep = loading.keep or keep
+        assert loading.task is not None
+        return await asyncio.shield(loading.task)
 
-    async def _read(self, room: RoomKey) -> Record:
+    async def _read(self, room: RoomKey, loading: _Loading) -> Record:
         # Registered in `_loading` before the snapshot begins: whatever the snapshot misses is
         # published later than that, and lands in `missed`.
         try:
             async with self._db.snapshot() as snapshot:
-                seq = await store.find_position(snapshot, room)
+                state = await store.find_state(snapshot, room)
                 entries = await store.list_record(snapshot, room, LINES)
-            record = Record(seq, map(Line, entries))
-            for line in self._loading[room][1]:
-                record.append(line)
+            # What the snapshot saw may be committed and not yet published; a record never runs
+            # ahead of what listeners were given.
+            await self._db.published()
+            record = Record(state, map(Line, entries))
+            for change in loading.missed:
+                change(record)
         finally:
             del self._loading[room]
-        if record.seq:
+        if record.seq or loading.keep:
             self._records[room] = record
             self._spend(record.cost)
         return record
 
-    def append(self, room: RoomKey, line: Line) -> None:
-        """A line was committed."""
+    def apply(self, room: RoomKey, change: Change) -> None:
+        """Something was committed in a room: `change` its record, wherever that is."""
         loading = self._loading.get(room)
         if loading is not None:
-            loading[1].append(line)
+            loading.missed.append(change)
         record = self._records.get(room)
         if record is not None:
-            self._spend(record.append(line))
+            self._spend(change(record))
 
     def _spend(self, cost: int) -> None:
         self._cost += cost

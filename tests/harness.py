@@ -142,8 +142,8 @@ class Server:
 
     @property
     def joined(self) -> int:
-        """Sockets that have signed in."""
-        return sum(1 for c in self.services.sockets.connections if c.user_id)
+        """Sockets that are in their room."""
+        return sum(1 for c in self.services.sockets.connections if c.entered)
 
 
 @asynccontextmanager

@@ -35,6 +35,7 @@ LAYER_OF = {
 PURE = {
     "avatar",
     "clock",
+    "closing",
     "config",
     "errors",
     "hub",

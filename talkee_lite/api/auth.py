@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..closing import REFUSED
 from ..errors import InvalidBody, MethodNotOffered, Unauthorized
 from ..models import Session, User
 from ..protocol import parse_object, take_text, user_fields
@@ -62,8 +63,11 @@ async def logout(request: web.Request) -> web.Response:
     caller = await caller_of(request, services)
     if not isinstance(everywhere, bool):
         raise InvalidBody("everywhere must be true or false.", field="everywhere")
-    ended = await services.tokens.sign_out(caller, everywhere=everywhere)
-    services.sockets.end_sessions(caller.user.id, ended)
+    if everywhere:
+        ended = await services.tokens.sign_out_everywhere(caller.user.id)
+    else:
+        ended = await services.tokens.sign_out(caller.session)
+    services.sockets.close_those(caller.user.id, REFUSED, "signed out", ended)
     return answer(services, None)
 
 

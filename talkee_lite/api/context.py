@@ -34,7 +34,7 @@ from ..people import People
 from ..protocol import dump_json, parse_number, parse_object
 from ..sites import Sites
 from ..store.database import Database
-from .socket import Sockets
+from .sockets import Sockets
 
 MAX_SLUG = 256
 _BODY_SECONDS = 10

@@ -43,7 +43,10 @@ async def post_message(request: web.Request) -> web.Response:
     room = room_of(request, services)
     body = await body_of(request, min(MAX_MESSAGE_BODY, services.config.limits.max_body_bytes))
     caller = await caller_of(request, services)
-    draft = message_draft(parse_object(body), services.config.limits.max_data_bytes)
+    fields = parse_object(body)
+    if services.config.compat.legacy_clients and "message_id" not in fields and "id" in fields:
+        fields["message_id"] = fields["id"]
+    draft = message_draft(fields, services.config.limits.max_data_bytes)
     posted = await services.chat.post(caller, room, draft, address_of(request, services))
     headers = {"Idempotent-Replayed": "true"} if posted.repeated else None
     return answer_bytes(posted.message, headers=headers)
@@ -54,7 +57,10 @@ async def list_messages(request: web.Request) -> web.Response:
     services = services_of(request)
     room = room_of(request, services)
     await _check_reader(request, services, room)
-    listing = await services.chat.list(room, parse_query(query_of(request)))
+    query = parse_query(query_of(request))
+    listing = await services.chat.list(room, query)
+    if services.config.compat.legacy_clients and query.before is None and query.after is None:
+        return answer_bytes(listing.messages)
     head = b'{"ts":%d,"epoch":%b,"seq":%d,"has_more":%b,' % (
         services.clock() // 1000,
         dump_json(listing.epoch),
@@ -66,7 +72,18 @@ async def list_messages(request: web.Request) -> web.Response:
     return answer_bytes(b'%b"data":%b}' % (head, listing.messages))
 
 
+async def delete_message(request: web.Request) -> web.Response:
+    """Erase a message; its number stays, and those who asked for events learn of it."""
+    services = services_of(request)
+    room = room_of(request, services)
+    caller = await caller_of(request, services)
+    deleted = await services.chat.delete(caller, room, request.match_info["message_id"])
+    return answer_bytes(dump_json({"message_id": deleted.message_id, "seq": deleted.seq or None}))
+
+
 async def _check_reader(request: web.Request, services: Services, room: RoomKey) -> None:
-    if services.sites.get(room.site_id).public_chat and bearer_of(request) is None:
+    if services.sites.get(room.site_id).public_chat and (
+        bearer_of(request) is None or services.config.compat.legacy_clients
+    ):
         return
     await caller_of(request, services)

@@ -1,55 +1,63 @@
-"""One WebSocket connection's life, and the keeper of all of them.
+"""One WebSocket connection's life.
 
 A connection is a small `asyncio.Protocol` that took over from aiohttp after the upgrade. It has
-no task of its own: frames come by `data_received`, messages go by `deliver`, and one sweeper for
-all looks after deadlines, signs of life, expired tokens and readers that stopped reading.
+no task of its own once it has entered its room: frames come by `data_received`, messages go by
+`deliver`, and one sweeper for all looks after deadlines, signs of life, expired tokens and
+readers that stopped reading.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import cast
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from ..auth.tokens import TokenExpired, Tokens
-from ..clock import Clock
-from ..config import LimitsConfig
-from ..errors import Refused, TooManyConnections, Unavailable
-from ..hub import Hub
+from ..auth.tokens import TokenExpired
+from ..closing import (
+    BANNED,
+    EXPIRED,
+    INTERNAL_ERROR,
+    INVALID_TEXT,
+    NO_AUTH,
+    NOT_AUTH,
+    POLICY,
+    REFUSED,
+    TRY_LATER,
+    UNSUPPORTED_DATA,
+)
+from ..errors import Refused, Unavailable
+from ..hub import Audience
 from ..logs import log_event, short_address
-from ..models import RoomKey
-from ..protocol import auth_frame, close_frame, ends_between_frames, ping_frame
+from ..models import RoomKey, RoomState, User
+from ..protocol import (
+    AuthFrame,
+    auth_frame,
+    close_frame,
+    ends_between_frames,
+    event_frame,
+    ping_frame,
+    ready_frame,
+    room_fields,
+)
+from ..records import LINES
+
+if TYPE_CHECKING:
+    from .sockets import Sockets
 
 _log = logging.getLogger(__name__)
 # The frame protocol logs each connection; we have a line of our own.
 _frames_log = logging.getLogger(f"{__name__}.frames")
 _frames_log.setLevel(logging.WARNING)
 
-GOING_AWAY = 1001
-UNSUPPORTED_DATA = 1003
-INVALID_TEXT = 1007
-POLICY = 1008
-INTERNAL_ERROR = 1011
-RESTART = 1012
-TRY_LATER = 1013
-NO_AUTH = 4401
-EXPIRED = 4402
-TOO_MANY = 4409
-NOT_AUTH = 4500
-REFUSED = 4501
-BANNED = 4503
-
+_REPLAY_BYTES = 65536
 _FLOOD_FRAMES = 30
 _FLOOD_SECONDS = 10.0
 _CLOSING_SECONDS = 5.0
-_SWEEP_SECONDS = 0.5
-_SLICE = 1000
 
 
 class Connection(asyncio.Protocol):
@@ -59,11 +67,12 @@ class Connection(asyncio.Protocol):
         "_authenticating",
         "_code",
         "_deadline",
+        "_drained",
+        "_event_ping_at",
         "_expires_at",
         "_frames",
         "_frames_since",
         "_keeper",
-        "_left",
         "_opened_at",
         "_parser",
         "_partial",
@@ -75,8 +84,11 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_written",
         "address",
+        "audience",
+        "entered",
         "heard_at",
         "jti",
+        "online",
         "user_id",
     )
 
@@ -87,6 +99,8 @@ class Connection(asyncio.Protocol):
         self.address = address
         self.user_id = 0
         self.jti = ""
+        self.audience = Audience.PLAIN
+        self.online = 0
         self._transport: asyncio.Transport | None = None
         self._parser: ServerProtocol | None = None
         self._partial: bytes | None = None
@@ -102,7 +116,10 @@ class Connection(asyncio.Protocol):
         self._frames_since = 0.0
         self._code = 0
         """The close code that was sent or received; 0 while open, 1006 when cut."""
-        self._left = False
+        self.entered = False
+        """Whether the room's messages reach it: after a replay, for one that was away."""
+        self._drained: asyncio.Future[None] | None = None
+        self._event_ping_at = 0.0
 
     # Called by the event loop.
 
@@ -155,6 +172,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused_at = 0.0
         self._keeper.paused.pop(self, None)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._note_end(self._code or 1006)
@@ -209,48 +228,144 @@ class Connection(asyncio.Protocol):
     def _take_text(self, text: bytes) -> None:
         if self._code:
             return
-        first = self._authenticating is None and not self.user_id
         auth = auth_frame(text)
         if auth is None:
-            if first:
+            if self._authenticating is None and not self.entered:
                 self.close(NOT_AUTH, "the first frame must be auth")
-            return
-        if self._authenticating is not None:
+            else:
+                self._complain("This frame was not understood.")
+        elif self._authenticating is not None:
             # Sent before the first was answered: looked at after it.
             self._authenticating.add_done_callback(lambda _: self._take_text(text))
-            return
-        self._authenticating = asyncio.create_task(self._authenticate(auth.token))
+        elif not self.entered:
+            self._authenticating = asyncio.create_task(self._guard(self._begin(auth)))
+        elif auth.token is None or not self.user_id:
+            self._complain("To become a person, or a visitor, connect anew.")
+        else:
+            self._authenticating = asyncio.create_task(self._guard(self._renew(auth.token)))
 
-    async def _authenticate(self, token: str) -> None:
+    def _complain(self, sentence: str) -> None:
+        """Tell a client that asked for events; others are not disturbed."""
+        if self.audience is not Audience.PLAIN and self.entered:
+            self.deliver(event_frame({"type": "error", "error": "bad_frame", "msg": sentence}))
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what an `auth` frame asks for, and close by the rules if it fails."""
         try:
-            caller = await self._keeper.tokens.identify(token)
+            await work
         except TokenExpired:
             self.close(EXPIRED, "token expired")
         except Unavailable:
             self.close(TRY_LATER, "try again later")
         except Refused:
             self.close(REFUSED, "token refused")
-        except asyncio.CancelledError:
-            raise
         except Exception:
-            _log.exception("socket authentication failed id=%s", self._request_id)
+            _log.exception("socket failed id=%s", self._request_id)
             self.close(INTERNAL_ERROR, "internal error")
-        else:
-            if self._code:
-                return
-            if caller.user.banned_until > self._keeper.clock():
-                self.close(BANNED, "banned")
-            elif self.user_id and self.user_id != caller.user.id:
-                self.close(REFUSED, "token of another person")
-            else:
-                first = not self.user_id
-                self.user_id, self.jti = caller.user.id, caller.session.jti
-                self._expires_at = caller.session.expires_at
-                if first:
-                    self._deadline = 0.0
-                    self._keeper.join(self, self._room)
         finally:
             self._authenticating = None
+
+    async def _identify(self, token: str) -> User | None:
+        """Take the token's session, if it may be here; else the connection is closed."""
+        caller = await self._keeper.tokens.identify(token)
+        if self._code:
+            return None
+        if caller.user.banned_until > self._keeper.clock():
+            self.close(BANNED, "banned")
+            return None
+        if self.user_id and self.user_id != caller.user.id:
+            self.close(REFUSED, "token of another person")
+            return None
+        self.jti, self._expires_at = caller.session.jti, caller.session.expires_at
+        return caller.user
+
+    async def _renew(self, token: str) -> None:
+        await self._identify(token)
+
+    async def _begin(self, auth: AuthFrame) -> None:
+        """The first `auth` frame: find out who it is, then enter the room."""
+        user = None
+        if auth.token is not None:
+            user = await self._identify(auth.token)
+            if user is None:
+                return
+            self.user_id = user.id
+            self._keeper.sign_in(self)
+        elif not self._keeper.admit_visitor(self):
+            self.close(TRY_LATER, "too many visitors")
+            return
+        self._deadline = 0.0
+        if not auth.events:
+            self._enter(Audience.PLAIN, 0)
+        elif user is None and not self._keeper.sites.get(self._room.site_id).public_chat:
+            self._enter(Audience.VISITORS, 0)
+            self._write(
+                ready_frame(ping_interval=self._keeper.limits.ping_seconds, online=self.online)
+            )
+        else:
+            await self._enter_with_events(auth)
+
+    async def _enter_with_events(self, auth: AuthFrame) -> None:
+        """`ready`, then what was missed, then what is new: nothing lost, nothing doubled.
+
+        Between the look at the record's position and the joining nothing is awaited, so that the
+        next line published is the first that comes live.
+        """
+        chat, room = self._keeper.chat, self._room
+        record = await chat.load_record(room)
+        while not chat.is_current(room, record):
+            record = await chat.load_record(room)
+        if self._code:
+            return
+        recovered, missed = None, 0
+        if auth.since is not None:
+            epoch, seq = auth.since
+            missed = record.seq - seq
+            recovered = epoch == chat.epoch and 0 <= missed <= LINES
+        if not recovered or not missed:
+            self._enter(Audience.EVENTS, record.seq)
+        else:
+            self.online = self._keeper.hub.online_with(room, self.user_id)
+        user = self._keeper.people.profile(room.site_id, self.user_id) if self.user_id else None
+        self._write(
+            ready_frame(
+                ping_interval=self._keeper.limits.ping_seconds,
+                online=self.online,
+                user=user,
+                position=(chat.epoch, record.seq),
+                recovered=recovered,
+                room=record.state,
+            )
+        )
+        if recovered and missed:
+            await self._replay(record.seq - missed, record.state)
+
+    async def _replay(self, seq: int, told_state: RoomState) -> None:
+        """Send the record from behind `seq` at the reader's pace, then join."""
+        chat, room = self._keeper.chat, self._room
+        while not self._code:
+            if self._paused_at:
+                self._drained = asyncio.get_running_loop().create_future()
+                await self._drained
+                continue
+            frames, seq = await chat.replay(room, seq, _REPLAY_BYTES)
+            if frames:
+                self._write(frames)
+                continue
+            record = await chat.load_record(room)
+            if chat.is_current(room, record) and record.seq == seq and not self._code:
+                told = self.online
+                self._enter(Audience.EVENTS, seq)
+                self.online = told
+                if room_fields(record.state) != room_fields(told_state):
+                    self._write(event_frame({"type": "room", **room_fields(record.state)}))
+                return
+
+    def _enter(self, audience: Audience, seq: int) -> None:
+        self.audience = audience
+        self.entered = True
+        self._event_ping_at = self._keeper.now() + self._keeper.limits.ping_seconds
+        self._keeper.hub.join(self._room, self, seq)
 
     # To the client.
 
@@ -308,9 +423,7 @@ class Connection(asyncio.Protocol):
 
     def _note_end(self, code: int) -> None:
         self._code = self._code or code
-        if self.user_id and not self._left:
-            self._left = True
-            self._keeper.hub.leave(self._room, self)
+        self._keeper.hub.leave(self._room, self)
 
     # Called by the sweeper.
 
@@ -336,140 +449,17 @@ class Connection(asyncio.Protocol):
         elif self._pinged_at:
             if now - self._pinged_at > limits.pong_seconds:
                 self.cut()
-        elif now - self.heard_at > limits.ping_seconds:
-            self._pinged_at = now
-            self._write(ping_frame())
+        else:
+            if now - self.heard_at > limits.ping_seconds:
+                self._pinged_at = now
+                self._write(ping_frame())
+            if self.entered and self.audience is not Audience.PLAIN:
+                self._ping_page(now)
 
-
-class Sockets:
-    """Every open connection: limits on how many, the sweeper, and the end of all."""
-
-    def __init__(
-        self, limits: LimitsConfig, hub: Hub, tokens: Tokens, clock: Clock, most: int
-    ) -> None:
-        self.limits = limits
-        self.hub = hub
-        self.tokens = tokens
-        self.clock = clock
-        self.paused: dict[Connection, None] = {}
-        self._most = most
-        self._all: dict[Connection, None] = {}
-        self._by_address: dict[str, int] = {}
-        self._unsent = 0
-        self._sweeper: asyncio.Task[None] | None = None
-        self._none_left = asyncio.Event()
-        self._none_left.set()
-        self.now = asyncio.get_running_loop().time
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    @property
-    def connections(self) -> list[Connection]:
-        """Every open connection, the oldest first."""
-        return list(self._all)
-
-    def start(self) -> None:
-        """Start the sweeper."""
-        self._sweeper = asyncio.create_task(self._sweep())
-
-    def check(self, address: str) -> None:
-        """Raise TooManyConnections if one more from `address` would be too many."""
-        per_address = self.limits.connections_per_address
-        if (self._most and len(self._all) >= self._most) or (
-            per_address and self._by_address.get(address, 0) >= per_address
-        ):
-            raise TooManyConnections(retry_after=10)
-
-    def add(self, connection: Connection) -> None:
-        """A connection was opened."""
-        self._all[connection] = None
-        self._none_left.clear()
-        address = connection.address
-        self._by_address[address] = self._by_address.get(address, 0) + 1
-
-    def remove(self, connection: Connection) -> None:
-        """A connection is gone."""
-        if self._all.pop(connection, 0) is None:
-            left = self._by_address[connection.address] - 1
-            if left:
-                self._by_address[connection.address] = left
-            else:
-                del self._by_address[connection.address]
-        self.paused.pop(connection, None)
-        if not self._all:
-            self._none_left.set()
-
-    def join(self, connection: Connection, room: RoomKey) -> None:
-        """A connection has signed in; over the person's limit their oldest one is closed."""
-        most = self.limits.connections_per_user
-        if most:
-            theirs = self.hub.listeners_of(connection.user_id)
-            for oldest in theirs[: max(0, len(theirs) + 1 - most)]:
-                if isinstance(oldest, Connection):
-                    oldest.close(TOO_MANY, "opened too often")
-        self.hub.join(room, connection)
-
-    def end_sessions(self, user_id: int, jtis: set[str]) -> None:
-        """Close a person's connections whose session has ended."""
-        for listener in self.hub.listeners_of(user_id):
-            if isinstance(listener, Connection) and listener.jti in jtis:
-                listener.close(REFUSED, "signed out")
-
-    def may_wait(self, connection: Connection, more: int) -> bool:
-        """Whether `more` bytes may wait for a connection that has not taken the last ones.
-
-        Over its own limit it is cut; over the limit of all together the slowest are.
-        """
-        if connection.unsent() > self.limits.max_unsent_bytes:
-            connection.cut()
-            return False
-        self._unsent += more
-        if self._unsent > self.limits.max_unsent_bytes_total:
-            self._cut_slowest()
-        return connection in self.paused
-
-    def _cut_slowest(self) -> None:
-        sizes = sorted(((c.unsent(), id(c), c) for c in self.paused), reverse=True)
-        self._unsent = sum(size for size, _, _ in sizes)
-        for size, _, connection in sizes:
-            if self._unsent <= self.limits.max_unsent_bytes_total // 2:
-                break
-            self._unsent -= size
-            self.paused.pop(connection, None)
-            connection.cut()
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            self._unsent = sum(connection.unsent() for connection in self.paused)
-            for some in _slices(list(self._all)):
-                now, wall = self.now(), self.clock()
-                for connection in some:
-                    try:
-                        connection.look_after(now, wall)
-                    except Exception:
-                        _log.exception("sweeping a connection failed")
-                await asyncio.sleep(0)
-
-    async def stop(self, seconds: float) -> None:
-        """Close every connection with 1012; those that do not answer in time are cut."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sweeper
-        for some in _slices(list(self._all)):
-            for connection in some:
-                connection.close(RESTART, "restarting")
-            await asyncio.sleep(0)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._none_left.wait()
-        for connection in list(self._all):
-            connection.cut()
-        await self._none_left.wait()
-
-
-def _slices(connections: list[Connection]) -> Iterator[list[Connection]]:
-    for start in range(0, len(connections), _SLICE):
-        yield connections[start : start + _SLICE]
+    def _ping_page(self, now: float) -> None:
+        """A sign of life that a page can see, with the position to check for holes."""
+        if now >= self._event_ping_at:
+            self._event_ping_at = now + self._keeper.limits.ping_seconds
+            known = self.audience is Audience.EVENTS
+            seq = self._keeper.hub.position(self._room) if known else None
+            self._write(event_frame({"type": "ping", "seq": seq}))

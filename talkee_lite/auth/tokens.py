@@ -116,17 +116,18 @@ class Tokens:
         session, user = await self._recall(claims)
         return Caller(user, session)
 
-    async def sign_out(self, caller: Caller, *, everywhere: bool) -> set[str]:
-        """End the caller's session, or all of theirs; the `jti`s that ended."""
-        if everywhere:
-            user_id = caller.user.id
-            ended = await self._db.write(lambda tx: store.delete_sessions_of(tx, user_id))
-        else:
-            jti = caller.session.jti
-            ended = await self._db.write(lambda tx: store.delete_session(tx, jti))
-        for jti in ended:
+    async def sign_out(self, session: Session) -> set[str]:
+        """End one session; its `jti`, if it was still on record."""
+        return self._ended(await self._db.write(lambda tx: store.delete_session(tx, session.jti)))
+
+    async def sign_out_everywhere(self, user_id: int) -> set[str]:
+        """End all sessions of a user; their `jti`s."""
+        return self._ended(await self._db.write(lambda tx: store.delete_sessions_of(tx, user_id)))
+
+    def _ended(self, jtis: list[str]) -> set[str]:
+        for jti in jtis:
             self._sessions.pop(jti, None)
-        return set(ended)
+        return set(jtis)
 
     def _verify(self, token: str) -> _Claims:
         claims = self._verified.get(token)

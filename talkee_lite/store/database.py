@@ -137,6 +137,10 @@ class Database:
         """
         return self._writer.submit(function)
 
+    async def published(self) -> None:
+        """Wait until every commit that a read may have seen by now has been published."""
+        await self._writer.published()
+
     async def drain(self) -> None:
         """Wait until everything submitted has been answered."""
         await self._writer.drain()

@@ -91,6 +91,26 @@ def update_name(
     return _user(row)
 
 
+def set_ban(tx: Transaction, user_id: int, *, until: int, reason: str, now: int) -> User | None:
+    """Ban a user until a time, 0: not at all; None if there is no such user."""
+    row = tx.fetch_one(
+        "update users set banned_until = :until, ban_reason = :reason, updated_at = :now"
+        " where id = :id returning " + _COLUMNS,
+        {"id": user_id, "until": until, "reason": reason, "now": now},
+    )
+    return _user(row) if row else None
+
+
+async def list_users(db: Database, folded: str, after_id: int, most: int) -> list[User]:
+    """Users by id, from behind `after_id`, whose folded name begins with `folded`."""
+    rows = await db.fetch(
+        f"select {_COLUMNS} from users where id > :after_id and deleted_at is null"
+        " and substr(name_folded, 1, :length) = :folded order by id limit :most",
+        {"after_id": after_id, "folded": folded, "length": len(folded), "most": most},
+    )
+    return [_user(row) for row in rows]
+
+
 async def find_users(db: Database, user_ids: Sequence[int]) -> list[User]:
     """The users with these ids, in no order; unknown ids are left out."""
     names = {f"id{n}": user_id for n, user_id in enumerate(user_ids)}

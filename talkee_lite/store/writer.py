@@ -118,6 +118,9 @@ class Writer:
         self._stopping = False
         self._failing = False
         self._waiting = 0
+        self._submitted = 0
+        self._delivered = 0
+        self._barriers: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
         self._connection = connect_writer(path)
@@ -158,11 +161,19 @@ class Writer:
             raise Unavailable(retry_after=1)
         job = Job(function, self._loop.create_future())
         self._waiting += 1
+        self._submitted += 1
         self._idle.clear()
         with self._wake:
             self._jobs.append(job)
             self._wake.notify()
         return job.future
+
+    async def published(self) -> None:
+        """Wait until whatever may be committed by now has been given to `after_commit`."""
+        if self._delivered < self._submitted:
+            barrier = self._loop.create_future()
+            self._barriers.append((self._submitted, barrier))
+            await barrier
 
     async def drain(self) -> None:
         """Wait until every job that was submitted has been answered."""
@@ -275,6 +286,11 @@ class Writer:
         except Exception:
             _log.exception("publishing failed")
             answer()
+        self._delivered += len(batch)
+        while self._barriers and self._barriers[0][0] <= self._delivered:
+            _, barrier = self._barriers.popleft()
+            if not barrier.done():
+                barrier.set_result(None)
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
