@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.request
 from pathlib import Path
 
+import aiohttp
 import pytest
+from websockets.asyncio.client import connect
 
 from talkee_lite.version import VERSION
 
-from .harness import config_in, run_verb, running, server_process
+from .harness import JSON, ROOM, config_in, draft, run_verb, running, server_process
 
 
 def test_every_verb_has_help(tmp_path: Path) -> None:
@@ -81,6 +84,11 @@ def test_a_token_of_the_command_line_speaks_for_its_guest(tmp_path: Path) -> Non
         (["token", "--name", ""], "A name has 1 to 64 characters."),
         (["serve", "--port", "70000"], "must be a whole number from 0 to 65535"),
         (["--config", "none.toml"], "cannot be read"),
+        (["--config", "none.toml", "site", "list"], "cannot be read"),
+        (["user", "ban", "77"], "There is no such user"),
+        (["user", "ban", "1", "--hours", "-1"], "hours must be from 0"),
+        (["message", "delete", "/a", "7c9e6679-7425-40de-944b-e07fc1f90ae7"], "no such message"),
+        (["room", "close", "--site", "9", "/a"], "There is no site with this id."),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
@@ -109,9 +117,68 @@ def test_check_config_shows_everything_but_secrets(tmp_path: Path) -> None:
 
 
 async def test_beside_a_program_that_embeds_it_a_verb_says_why_it_cannot(tmp_path: Path) -> None:
-    import asyncio
-
     async with running(config_in(tmp_path)):
         done = await asyncio.to_thread(run_verb, tmp_path, "site", "list")
     assert done.returncode == 1
     assert "no control socket" in done.stderr
+
+
+async def test_the_owner_deletes_closes_bans_and_signs_out_while_the_server_runs(
+    tmp_path: Path,
+) -> None:
+    """Each is effective at once, on sockets that are open too."""
+    with server_process(tmp_path) as process:
+        async with aiohttp.ClientSession(process.url) as session:
+
+            async def guest(name: str) -> tuple[int, str]:
+                body = {"method": "guest", "full_name": name}
+                async with session.post("/api/auth/login", json=body) as response:
+                    data = (await response.json())["data"]
+                    return data["user"]["id"], data["access_token"]
+
+            async def post(token: str) -> JSON:
+                headers = {"Authorization": f"Bearer {token}"}
+                url = f"/ws/messages?{ROOM}"
+                async with session.post(url, json=draft(), headers=headers) as response:
+                    return dict(await response.json())
+
+            async def verb(*words: str) -> str:
+                done = await asyncio.to_thread(run_verb, tmp_path, *words)
+                assert done.returncode == 0, done.stderr
+                return done.stdout
+
+            ann_id, ann = await guest("Ann")
+            bob_id, bob = await guest("Bob")
+            posted = await post(ann)
+            ws_url = process.url.replace("http", "ws") + f"/ws?{ROOM}"
+            async with connect(ws_url) as first, connect(ws_url) as second:
+                for client, token in ((first, ann), (second, bob)):
+                    await client.send(json.dumps({"type": "auth", "token": token, "events": True}))
+                    assert json.loads(await client.recv())["type"] == "ready"
+
+                async def event(kind: str) -> JSON:
+                    while True:
+                        found: JSON = json.loads(await second.recv())
+                        if found["type"] == kind:
+                            return found
+
+                assert '"seq": 2' in await verb("message", "delete", "/a", posted["message_id"])
+                assert (await event("message_deleted"))["deleted_seq"] == 1
+                await verb("room", "close", "/a")
+                assert (await event("room"))["closed"] is True
+                assert (await post(bob))["error"] == "room_closed"
+                await verb("room", "open", "/a")
+                assert (await event("room"))["closed"] is False
+                await verb("user", "ban", str(ann_id), "--hours", "1", "--reason", "noise")
+                await first.wait_closed()
+                assert first.close_code == 4503
+                assert (await post(ann))["error"] == "banned"
+                assert "banned until" in await verb("user", "list")
+                await verb("user", "unban", str(ann_id))
+                assert (await post(ann))["seq"] == 3
+                await verb("user", "signout", str(bob_id))
+                await second.wait_closed()
+                assert second.close_code == 4501
+                assert (await post(bob))["error"] == "unauthorized"
+                listed = await verb("user", "list", "--query", "AN")
+                assert listed == f"{ann_id}  Ann  guest\n"
