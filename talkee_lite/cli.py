@@ -83,6 +83,15 @@ def _parser() -> argparse.ArgumentParser:
     token = verb(verbs, "token", _token, "print an access token of a new guest, to develop with")
     token.add_argument("--name", required=True, help="the guest's name")
 
+    backup = verb(verbs, "backup", _backup, "copy the database, while the server runs or not")
+    backup.add_argument("file", type=Path, help="the new file; it must not exist")
+    restore = verb(verbs, "restore", _restore, "put a backup back; no server may run")
+    restore.add_argument("file", type=Path, help="the backup")
+    for each in (backup, restore):
+        each.add_argument(
+            "--with-secret", action="store_true", help="the signing secret too, in FILE.secret"
+        )
+
     site = verbs.add_parser("site", help="list, add and change sites", description="Sites.")
     sites = site.add_subparsers(title="verbs", metavar="VERB", required=True)
     listing = verb(sites, "list", _site_list, "list the sites")
@@ -217,6 +226,27 @@ def _token(options: argparse.Namespace, config: Config) -> int:
     return 0
 
 
+def _backup(options: argparse.Namespace, config: Config) -> int:
+    # Absolute: the server has a working folder of its own.
+    given = {"file": str(options.file.absolute()), "with_secret": options.with_secret}
+    done = _ask(config, "backup", given, seconds=3600)
+    print(f"{done['file']}  {done['bytes']} bytes")
+    return 0
+
+
+def _restore(options: argparse.Namespace, config: Config) -> int:
+    from .store.backup import BackupFailed, restore
+
+    try:
+        done = restore(config.database.path, options.file, with_secret=options.with_secret)
+    except BackupFailed as error:
+        raise _Failed(str(error)) from None
+    print(f"{config.database.path}  {done.messages} messages")
+    if done.kept is not None:
+        print(f"what was there is now {done.kept}")
+    return 0
+
+
 def _site_list(options: argparse.Namespace, config: Config) -> int:
     sites = _ask(config, "site-list", {})
     if options.json:
@@ -280,15 +310,15 @@ def _user_list(options: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def _ask(config: Config, verb: str, given: dict[str, Any]) -> Any:
-    """Run a control verb: by the running server, else on the database itself."""
-    return asyncio.run(_ask_either(config, verb, given))
+def _ask(config: Config, verb: str, given: dict[str, Any], seconds: float = 60) -> Any:
+    """Run a control verb: by the running server within `seconds`, else on the database itself."""
+    return asyncio.run(_ask_either(config, verb, given, seconds))
 
 
-async def _ask_either(config: Config, verb: str, given: dict[str, Any]) -> Any:
+async def _ask_either(config: Config, verb: str, given: dict[str, Any], seconds: float) -> Any:
     end = time.monotonic() + _WAIT_SECONDS
     while True:
-        answered, result = await _ask_server(config.database.path, verb, given)
+        answered, result = await _ask_server(config.database.path, verb, given, seconds)
         if answered:
             return result
         try:
@@ -303,17 +333,22 @@ async def _ask_either(config: Config, verb: str, given: dict[str, Any]) -> Any:
         await asyncio.sleep(0.1)
 
 
-async def _ask_server(database: Path, verb: str, given: dict[str, Any]) -> tuple[bool, Any]:
+async def _ask_server(
+    database: Path, verb: str, given: dict[str, Any], seconds: float
+) -> tuple[bool, Any]:
     import aiohttp
 
     holder = read_holder(database)
     if holder is None or not holder.socket:
         return False, None
     connector = aiohttp.UnixConnector(holder.socket)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    time_limit = aiohttp.ClientTimeout(total=seconds)
+    async with aiohttp.ClientSession(connector=connector, timeout=time_limit) as session:
         try:
             async with session.post(f"http://control/control/{verb}", json=given) as response:
                 body = await response.json()
+        except TimeoutError:
+            raise _Failed(f"the server did not answer within {seconds:.0f} s") from None
         except (aiohttp.ClientConnectionError, FileNotFoundError):
             return False, None
     if response.status == 503:

@@ -6,7 +6,9 @@ is trusted: whoever may open the control socket, or the database's file, owns th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .clock import SECOND
@@ -14,6 +16,7 @@ from .closing import BANNED, REFUSED
 from .errors import InvalidBody
 from .models import FOREVER, RoomKey, User
 from .protocol import rfc3339, site_fields, user_fields
+from .store.backup import BackupFailed, back_up
 
 if TYPE_CHECKING:
     from .api.context import Services
@@ -156,8 +159,25 @@ async def sign_out_user(services: Services, given: dict[str, Any]) -> Any:
     return {"sessions": len(ended)}
 
 
+async def back_up_database(services: Services, given: dict[str, Any]) -> Any:
+    """Copy the database to the absolute path `file`, `with_secret` or without."""
+    target = Path(_text(given, "file"))
+    with_secret = bool(_optional(given, "with_secret", bool))
+    configured = services.config.auth.jwt_secret
+    if with_secret and configured:
+        raise InvalidBody("The secret stands in the settings; keep a copy of those.")
+    try:
+        size = await asyncio.to_thread(
+            back_up, services.config.database.path, target, with_secret=with_secret
+        )
+    except BackupFailed as error:
+        raise InvalidBody(f"{error}.") from None
+    return {"file": str(target), "bytes": size}
+
+
 VERBS: dict[str, Verb] = {
     "token": make_token,
+    "backup": back_up_database,
     "site-list": list_sites,
     "site-add": add_site,
     "site-set": set_site,

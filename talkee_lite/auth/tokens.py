@@ -20,6 +20,7 @@ from ..errors import Unauthorized, UserNotFound
 from ..models import Caller, Session, User
 from ..people import People
 from ..store import sessions as store
+from ..store.backup import secret_path
 from ..store.database import Database
 
 _ALGORITHM = "HS256"
@@ -49,7 +50,7 @@ def load_secret(configured: str, database: Path) -> str:
     """
     if configured:
         return configured
-    path = database.with_name(database.name + ".secret")
+    path = secret_path(database)
     try:
         secret = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
