@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from .lock import ProcessLock
-from .migrations import inspect, migrate, read_only_uri
+from .migrations import DatabaseUnusable, inspect, migrate, read_only_uri
 from .writer import AfterCommit, Transaction, Writer, connect_writer
 
 T = TypeVar("T")
@@ -72,14 +72,24 @@ class Database:
         Raises DatabaseInUse while another process owns it, and DatabaseUnusable for a file that
         is not ours; the file is then not changed.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = ProcessLock.acquire(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = ProcessLock.acquire(path)
+        except OSError as error:
+            raise DatabaseUnusable(f"{path} cannot be opened: {error.strerror}") from None
         try:
             _prepare(path)
             writer = Writer(path, asyncio.get_running_loop())
-            epoch = _count_boot(writer)
+            try:
+                epoch = _count_boot(writer)
+            except BaseException:
+                writer.close()
+                raise
             writer.start()
             readers = [await _connect_reader(path) for _ in range(_READERS)]
+        except (OSError, sqlite3.Error) as error:
+            lock.release()
+            raise DatabaseUnusable(f"{path} cannot be opened for writing: {error}") from None
         except BaseException:
             lock.release()
             raise

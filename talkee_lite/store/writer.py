@@ -147,6 +147,10 @@ class Writer:
         self._connection.execute("commit")
         return result
 
+    def close(self) -> None:
+        """Close the connection of a writer that was never started."""
+        self._connection.close()
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()

@@ -1,0 +1,1 @@
+"""Faults, each caused for real: what we promise to survive."""
