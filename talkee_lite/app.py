@@ -25,7 +25,7 @@ from .api.sockets import Sockets
 from .auth import offered
 from .auth.tokens import Tokens, load_secret
 from .chat import Chat
-from .clock import Clock, system_clock
+from .clock import Clock, steady_clock, system_clock
 from .config import Config
 from .errors import Unavailable
 from .hub import Hub
@@ -80,6 +80,7 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
     return Services(
         config=config,
         clock=clock,
+        pace_clock=steady_clock,
         db=db,
         sites=sites,
         people=people,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .clock import SECOND, Clock
+from .clock import SECOND, Clock, steady_clock
 from .config import LimitsConfig
 from .errors import (
     Banned,
@@ -162,6 +162,7 @@ class Chat:
         self._records = records
         self._people = people
         self._clock = clock
+        self._pace_clock = steady_clock
         self._pace = Limits(
             (
                 Buckets(limits.messages_per_second, limits.messages_burst),
@@ -178,11 +179,11 @@ class Chat:
         first message and costs nothing. Raises MessageIdConflict, MessageDeleted, Banned,
         RoomClosed, RateLimited or Unavailable; nothing is stored then.
         """
-        user, now = caller.user, self._clock()
+        user, now, pace_now = caller.user, self._clock(), self._pace_clock()
         keys = (user.id, address)
         if user.banned_until > now:
             await self._refuse(room, draft, caller, Banned())
-        wait = self._pace.take(keys, now / SECOND)
+        wait = self._pace.take(keys, pace_now)
         if wait:
             refusal: Refused = RateLimited(retry_after=wait)
             if await store.is_closed(self._db, room):
@@ -193,10 +194,10 @@ class Chat:
                 lambda tx: store.post_message(tx, room, draft, user.id, now)
             )
         except Unavailable as refusal:
-            self._pace.give_back(keys, now / SECOND)
+            self._pace.give_back(keys, pace_now)
             return await self._refuse(room, draft, caller, refusal)
         if result.outcome is not Outcome.POSTED:
-            self._pace.give_back(keys, now / SECOND)
+            self._pace.give_back(keys, pace_now)
         return self._answer(result)
 
     async def _refuse(

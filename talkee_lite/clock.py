@@ -12,6 +12,12 @@ SECOND = 1_000_000
 DAY = 24 * 3600 * SECOND
 
 
+SteadyClock = Callable[[], float]
+"""Gives seconds from an unknown start; it never goes back. For pace and waiting, not for dates."""
+
+steady_clock: SteadyClock = time.monotonic
+
+
 def system_clock() -> int:
     """The machine's time, in microseconds."""
     return time.time_ns() // 1000

@@ -375,7 +375,7 @@ def _database_path(url: str, folder: Path, where: str) -> Path:
 
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
-    r"(?P<host>(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?P<host>(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::(?P<port>0|[1-9][0-9]{0,4}))?"
 )
 
 
@@ -389,7 +389,7 @@ def normal_origin(text: str) -> str:
     if text == "*":
         return text
     lowered = text.lower().removesuffix("/")
-    match = _ORIGIN.fullmatch(lowered)
+    match = _ORIGIN.fullmatch(lowered) if text.isascii() else None
     if match is None or (match["port"] and int(match["port"]) > 65535):
         raise ValueError(
             f"{text!r} must be an origin such as https://blog.example.com, without a path;"

@@ -35,14 +35,20 @@ class Buckets:
     def take(self, key: Hashable, now: float) -> None:
         """Take one token. Ask `wait` first: the level may not go below zero."""
         if self._rate:
-            self._levels[key] = (max(0.0, self._level(key, now) - 1.0), now)
+            self._levels[key] = (max(0.0, self._level(key, now) - 1.0), self._last(key, now))
             if len(self._levels) > self._sweep_at:
                 self._sweep(now)
 
     def give_back(self, key: Hashable, now: float) -> None:
         """Undo one `take`: what it was taken for did not happen."""
         if self._rate:
-            self._levels[key] = (min(self._burst, self._level(key, now) + 1.0), now)
+            level = min(self._burst, self._level(key, now) + 1.0)
+            self._levels[key] = (level, self._last(key, now))
+
+    def _last(self, key: Hashable, now: float) -> float:
+        # Never back: what was refilled once must not be refilled again.
+        known = self._levels.get(key)
+        return now if known is None else max(known[1], now)
 
     def _level(self, key: Hashable, now: float) -> float:
         known = self._levels.get(key)

@@ -56,6 +56,9 @@ class _RequestHandler(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The JSON answer to what never reached a handler; no traceback for a client's fault."""
+        if isinstance(exc, ConnectionError):
+            # The client left in the middle: there is nobody to answer, and nothing to report.
+            raise exc
         request_id = new_request_id()
         if isinstance(exc, Refused):
             refusal = exc
@@ -76,7 +79,7 @@ class _RequestHandler(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was already begun")
         response = error_response(refusal, request_id)
-        response.headers["X-Request-Id"] = request_id
+        response.headers.update({"X-Request-Id": request_id, "Server": "talkee-lite"})
         response.force_close()
         return response
 

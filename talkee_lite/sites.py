@@ -154,4 +154,5 @@ def _is_local(origin: str) -> bool:
     except ValueError:
         return False
     rebuilt = f"{parts.scheme}://{parts.netloc}"
-    return parts.scheme in ("http", "https") and host in _LOCAL_HOSTS and origin == rebuilt
+    plain = origin == rebuilt and "@" not in parts.netloc
+    return parts.scheme in ("http", "https") and host in _LOCAL_HOSTS and plain

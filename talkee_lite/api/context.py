@@ -15,7 +15,7 @@ from aiohttp import web
 from ..auth import Login
 from ..auth.tokens import Tokens
 from ..chat import Chat
-from ..clock import SECOND, Clock
+from ..clock import Clock, SteadyClock
 from ..config import Config
 from ..errors import (
     InvalidSiteId,
@@ -47,6 +47,7 @@ class Services:
 
     config: Config
     clock: Clock
+    pace_clock: SteadyClock
     db: Database
     sites: Sites
     people: People
@@ -223,7 +224,7 @@ def _is_trusted(address: ipaddress.IPv4Address | ipaddress.IPv6Address, services
 def check_sign_in_pace(request: web.Request, services: Services) -> None:
     """Count one sign-in of the client's address. Raises RateLimited."""
     address = address_of(request, services)
-    wait = services.login_pace.take((address, address), services.clock() / SECOND)
+    wait = services.login_pace.take((address, address), services.pace_clock())
     if wait:
         raise RateLimited(retry_after=wait)
 

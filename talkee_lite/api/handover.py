@@ -13,7 +13,7 @@ import base64
 import binascii
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from websockets.utils import accept_key
 
 from ..errors import BadRequest, UpgradeRequired
@@ -36,6 +36,8 @@ def websocket_accept(request: web.Request) -> str:
     for one that is malformed.
     """
     headers = request.headers
+    if request.method != "GET" or request.version < HttpVersion11:
+        raise UpgradeRequired
     tokens = {token.strip().lower() for token in headers.get("Connection", "").split(",")}
     if "upgrade" not in tokens or headers.get("Upgrade", "").strip().lower() != "websocket":
         raise UpgradeRequired

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from ..config import normal_origin
 from ..errors import (
     BadRequest,
     InternalError,
@@ -21,7 +22,7 @@ from ..errors import (
     TooLarge,
 )
 from ..logs import log_event, short_address
-from ..protocol import dump_json
+from ..protocol import dump_json, parse_number
 from .context import SERVICES, Services, address_of, answer_bytes, query_of
 
 _log = logging.getLogger("talkee_lite.http")
@@ -189,6 +190,12 @@ def _report_origin(request: web.Request, services: Services) -> None:
         reported.clear()
     reported[origin] = now
     site_id = request.headers.get("X-TALKEE-SITE-ID") or query_of(request).get("site_id", "1")
+    try:
+        # Whatever a client sends must be safe to paste into a shell.
+        listed = normal_origin(origin)
+        cure = f"talkee-lite site set {parse_number(site_id) or 1} --add-origin {listed}"
+    except ValueError:
+        cure = None
     log_event(
         _log,
         logging.WARNING,
@@ -196,5 +203,5 @@ def _report_origin(request: web.Request, services: Services) -> None:
         id=request_id_of(request),
         origin=origin[:200],
         site=site_id[:16],
-        cure=f"talkee-lite site set {site_id[:16]} --add-origin {origin[:200]}",
+        cure=cure,
     )

@@ -57,6 +57,9 @@ _frames_log.setLevel(logging.WARNING)
 _REPLAY_BYTES = 65536
 _FLOOD_FRAMES = 30
 _FLOOD_SECONDS = 10.0
+# From a client that was told to go and goes on nothing more is read.
+_DEAF_FRAMES = 2 * _FLOOD_FRAMES
+_BITE_BYTES = 1024
 _CLOSING_SECONDS = 5.0
 
 
@@ -132,6 +135,8 @@ class Connection(asyncio.Protocol):
         self._keeper.add(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._code and self._frames > _DEAF_FRAMES:
+            return
         self.heard_at = self._keeper.now()
         self._pinged_at = 0.0
         parser = self._parser
@@ -142,18 +147,29 @@ class Connection(asyncio.Protocol):
             # Made when bytes come, kept only while a message is incomplete.
             if not ends_between_frames(data):
                 self._parser = parser
-        parser.receive_data(data)
+        # In bites, so that a flood is noticed before all of it was parsed.
+        for start in range(0, len(data), _BITE_BYTES):
+            parser.receive_data(data[start : start + _BITE_BYTES])
+            self._take_events(parser)
+            if self._code and (self._frames > _DEAF_FRAMES or parser.state is not OPEN):
+                return
+
+    def _take_events(self, parser: ServerProtocol) -> None:
         for frame in parser.events_received():
             if not isinstance(frame, Frame):
                 continue
-            if self._code:
-                # Closing: only the client's own close frame matters now.
-                if frame.opcode is Opcode.CLOSE:
-                    self._hang_up()
+            if not self._code:
+                self._take_frame(frame)
+                continue
+            # Closing: only the client's own close frame matters now.
+            self._frames += 1
+            if frame.opcode is Opcode.CLOSE:
+                self._hang_up()
                 return
-            self._take_frame(frame)
         if self._code:
-            # Closed by us just now: no pong, and no second close frame, may follow.
+            # Closed by us: no pong, and no second close frame, may follow.
+            if parser.state is not OPEN:
+                self._hang_up()
             return
         for out in parser.data_to_send():
             if out:
@@ -201,7 +217,7 @@ class Connection(asyncio.Protocol):
         if frame.opcode is Opcode.CLOSE:
             # The answer is among what the parser wants sent.
             return
-        if frame.opcode is not Opcode.PONG and self._is_flood(now):
+        if self._is_flood(now):
             self.close(POLICY, "too many frames")
             return
         if frame.opcode is Opcode.BINARY:
@@ -417,8 +433,18 @@ class Connection(asyncio.Protocol):
         self._hang_up()
 
     def _hang_up(self) -> None:
+        """End our side after the close frame (RFC 6455, section 7.1.1); the client ends its own.
+
+        Closing at once, with bytes unread, would reset the connection, and the client might never
+        see why. Nothing more is read, and the sweeper waits only so long.
+        """
+        self._frames = _DEAF_FRAMES + 1
         self._deadline = self._keeper.now() + _CLOSING_SECONDS
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
             self._transport.close()
 
     def _note_end(self, code: int) -> None:
