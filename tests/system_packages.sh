@@ -9,6 +9,8 @@ need() { # command, Debian package
 need chromium chromium
 need nginx nginx-light
 need caddy caddy
+need strace strace
+need ip iproute2
 
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
