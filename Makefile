@@ -1,12 +1,13 @@
 # make run      start the server on its embedded database
 # make test     install what the tests need, and run them all
+# make soak     everything at once for ten minutes, and each fault a hundred times
 # make check    format, lint, types and the structure of the code, in seconds
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-fast check format clean
+.PHONY: run test test-fast soak check format clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m talkee_lite
@@ -18,6 +19,11 @@ test: $(VENV)/.test
 # Everything but the tests that drive a browser.
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not browser" $(ARGS)
+
+soak: $(VENV)/.test
+	sh tests/system_packages.sh
+	$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),600)
+	TALKEE_FAULT_ROUNDS=100 $(BIN)/python -m pytest tests/faults
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .
