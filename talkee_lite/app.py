@@ -122,7 +122,8 @@ async def drain(services: Services) -> None:
     """Take nothing new, finish what was begun, close every socket with 1012. May be repeated."""
     services.stopping = True
     await services.db.drain()
-    await services.sockets.stop(_SOCKET_SECONDS)
+    # A quarter of the time for clients to say goodbye; the rest is for what they asked for.
+    await services.sockets.stop(min(_SOCKET_SECONDS, services.config.server.shutdown_seconds / 4))
 
 
 async def _keep_house(services: Services) -> None:

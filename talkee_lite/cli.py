@@ -362,6 +362,14 @@ async def _run_here(config: Config, verb: str, given: dict[str, Any]) -> Any:
     from .app import open_services
     from .control import VERBS
 
+    path = config.database.path.absolute()
+    if not path.exists():
+        # Most likely the wrong folder; a file made here would only mislead.
+        raise _Failed(
+            f"there is no database at {path}; start the server once, or name its settings with"
+            " --config"
+        )
+
     async with open_services(config) as services:
         try:
             return await VERBS[verb](services, given)

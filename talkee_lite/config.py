@@ -43,7 +43,7 @@ class ServerConfig:
         "", "the address that readers use, path included; empty: only this machine"
     )
     trusted_proxies: tuple[str, ...] = _setting(
-        ("127.0.0.0/8", "::1"), "networks of proxies whose X-Forwarded-For and -Proto count"
+        ("127.0.0.0/8", "::1"), "networks of proxies whose X-Forwarded-For counts"
     )
     shutdown_seconds: float = _setting(
         10, "the longest that a stop may take", low=0.1, high=3600, number=True
@@ -202,12 +202,12 @@ def load_config(
         name: _build(cls, tables[name], places[name], f"[{name}]") for name, cls in TABLES.items()
     }
     sites = tuple(
-        _build(SiteConfig, entry, dict.fromkeys(entry, where), "[[sites]]", required=("id",))
+        _build(SiteConfig, _with_id(entry, where), dict.fromkeys(entry, where), "[[sites]]")
         for entry in _site_entries(raw, where)
     )
     folder = source.parent if raw or path is not None else Path()
     config = Config(**built, sites=sites)
-    return _checked(config, folder, where)
+    return _checked(config, folder, where, places)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -237,6 +237,12 @@ def _site_entries(raw: dict[str, Any], where: str) -> list[dict[str, Any]]:
     return entries
 
 
+def _with_id(entry: dict[str, Any], where: str) -> dict[str, Any]:
+    if "id" not in entry:
+        raise ConfigError(f"{where}: [[sites]]: id is missing; each site must have one")
+    return entry
+
+
 def _take_variable(
     name: str,
     text: str,
@@ -263,12 +269,8 @@ def _build(
     values: dict[str, Any],
     places: dict[str, str],
     title: str,
-    required: tuple[str, ...] = (),
 ) -> Any:
     known = settings_of(cls)
-    for key in required:
-        if key not in values:
-            raise ConfigError(f"{title}: {key} is missing; it must be given")
     checked = {}
     for key, value in values.items():
         place = f"{places[key]}: {title} {key}"
@@ -307,38 +309,42 @@ def _typed(value: Any, setting: Any, place: str) -> Any:
     return value
 
 
-def _checked(config: Config, folder: Path, where: str) -> Config:
+def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[str, str]]) -> Config:
     """What types cannot say: values that depend on each other or have a form."""
     server, auth, log = config.server, config.auth, config.log
+
+    def at(table: str, key: str) -> str:
+        return f"{places[table].get(key, where)}: [{table}] {key}"
+
     if server.public_url:
         parts = urlsplit(server.public_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
             raise ConfigError(
-                f"{where}: [server] public_url: must be like https://talk.example.com or"
+                f"{at('server', 'public_url')}: must be like https://talk.example.com or"
                 " https://example.com/talk"
             )
         if parts.fragment or parts.username is not None:
-            raise ConfigError(f"{where}: [server] public_url: must have no user and no fragment")
+            raise ConfigError(f"{at('server', 'public_url')}: must have no user and no fragment")
         config = replace(config, server=replace(server, public_url=server.public_url.rstrip("/")))
     for network in server.trusted_proxies:
         try:
             ipaddress.ip_network(network, strict=False)
         except ValueError:
             raise ConfigError(
-                f"{where}: [server] trusted_proxies: {network!r} must be an address or a network"
+                f"{at('server', 'trusted_proxies')}: {network!r} must be an address or a network"
                 " such as 10.0.0.0/8"
             ) from None
     if auth.jwt_secret and len(auth.jwt_secret.encode()) < 32:
-        raise ConfigError(f"{where}: [auth] jwt_secret: must have at least 32 bytes, or be empty")
+        raise ConfigError(f"{at('auth', 'jwt_secret')}: must have at least 32 bytes, or be empty")
     for method in ("password", "mvm", "mixin_token"):
         if getattr(auth, method):
             raise ConfigError(
-                f"{where}: [auth] {method}: this version does not offer it; must be false"
+                f"{at('auth', method)}: this version does not offer it; must be false"
             )
     if log.level not in ("debug", "info", "warning", "error"):
-        raise ConfigError(f"{where}: [log] level: must be debug, info, warning or error")
+        raise ConfigError(f"{at('log', 'level')}: must be debug, info, warning or error")
     if log.format not in ("text", "json"):
-        raise ConfigError(f"{where}: [log] format: must be text or json")
+        raise ConfigError(f"{at('log', 'format')}: must be text or json")
     sites = []
     seen: set[int] = set()
     for site in config.sites:
@@ -357,7 +363,7 @@ def _checked(config: Config, folder: Path, where: str) -> Config:
         if site.sso_secret and len(site.sso_secret.encode()) < 32:
             raise ConfigError(f"{place}: sso_secret: must have at least 32 bytes, or be empty")
         sites.append(replace(site, name=site.name.strip(), origins=origins))
-    path = _database_path(config.database.url, folder, where)
+    path = _database_path(config.database.url, folder, at("database", "url"))
     return replace(config, sites=tuple(sites), database=replace(config.database, path=path))
 
 
@@ -365,8 +371,7 @@ def _database_path(url: str, folder: Path, where: str) -> Path:
     scheme, _, rest = url.partition(":")
     if scheme != "sqlite" or not rest or rest == ":memory:" or rest.endswith("/"):
         raise ConfigError(
-            f"{where}: [database] url: must be sqlite: and the path of a file, as in"
-            " sqlite:talkee.db"
+            f"{where}: must be sqlite: and the path of a file, as in sqlite:talkee.db"
         )
     if rest.startswith("///"):
         rest = rest[2:]

@@ -100,12 +100,6 @@ class Unauthorized(Refused):
     sentence = "A valid access token is needed; sign in again."
 
 
-class SignInFailed(Refused):
-    status = 401
-    code = "sign_in_failed"
-    sentence = "Signing in did not succeed."
-
-
 class Forbidden(Refused):
     status = 403
     code = "forbidden"

@@ -100,8 +100,9 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """An AppRunner whose connections answer malformed requests as JSON, and log nothing."""
 
-    def __init__(self, app: web.Application) -> None:
-        super().__init__(app, access_log=None, shutdown_timeout=1.0)
+    def __init__(self, app: web.Application, shutdown_seconds: float = 8.0) -> None:
+        # aiohttp may wait this long twice: for handlers to end, and for those it cancelled.
+        super().__init__(app, access_log=None, shutdown_timeout=min(1.0, shutdown_seconds / 8))
 
     async def _make_server(self) -> web.Server:
         await super()._make_server()
@@ -140,7 +141,8 @@ async def _serve(config: Config, ready: Callable[[Config, str], None]) -> None:
     config = replace(config, server=replace(config.server, port=port))
     _raise_file_limit()
     app = make_app(config)
-    runner = Runner(app)
+    shutdown_seconds = config.server.shutdown_seconds
+    runner = Runner(app, shutdown_seconds)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -150,7 +152,7 @@ async def _serve(config: Config, ready: Callable[[Config, str], None]) -> None:
         await runner.setup()
         services = app[SERVICES]
         lock = services.db.lock
-        control = web.AppRunner(make_control_app(services), access_log=None)
+        control = Runner(make_control_app(services), shutdown_seconds)
         await control.setup()
         lock.socket_path.unlink(missing_ok=True)
         site = web.UnixSite(control, str(lock.socket_path))
@@ -164,7 +166,7 @@ async def _serve(config: Config, ready: Callable[[Config, str], None]) -> None:
         await stop.wait()
         log_event(_log, logging.INFO, "stopping", sockets=len(services.sockets))
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.1, config.server.shutdown_seconds - 2)):
+            async with asyncio.timeout(shutdown_seconds / 2):
                 await drain(services)
     finally:
         if control is not None:

@@ -11,9 +11,17 @@ import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 
+from talkee_lite.app import open_services
 from talkee_lite.version import VERSION
 
 from .harness import JSON, ROOM, config_in, draft, run_verb, running, server_process
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    """A folder in which a server has run."""
+    async with open_services(config_in(tmp_path)):
+        return tmp_path
 
 
 def test_every_verb_has_help(tmp_path: Path) -> None:
@@ -28,23 +36,23 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("served", [True, False])
-def test_verbs_work_beside_a_server_and_without_one(tmp_path: Path, served: bool) -> None:
+def test_verbs_work_beside_a_server_and_without_one(folder: Path, served: bool) -> None:
     def use() -> None:
-        assert run_verb(tmp_path, "site", "list").stdout == "1  My site  no origins\n"
-        added = run_verb(tmp_path, "site", "add", "--name", "Blog", "--origin", "https://a.example")
+        assert run_verb(folder, "site", "list").stdout == "1  My site  no origins\n"
+        added = run_verb(folder, "site", "add", "--name", "Blog", "--origin", "https://a.example")
         assert added.stdout == "1000  Blog  https://a.example\n"
         changed = run_verb(
-            tmp_path, "site", "set", "1000", "--add-origin", "https://b.example", "--public-chat"
+            folder, "site", "set", "1000", "--add-origin", "https://b.example", "--public-chat"
         )
         assert changed.stdout == "1000  Blog  https://a.example https://b.example\n"
-        changed = run_verb(tmp_path, "site", "set", "1000", "--remove-origin", "https://A.example/")
+        changed = run_verb(folder, "site", "set", "1000", "--remove-origin", "https://A.example/")
         assert changed.stdout == "1000  Blog  https://b.example\n"
-        listed = json.loads(run_verb(tmp_path, "site", "list", "--json").stdout)
+        listed = json.loads(run_verb(folder, "site", "list", "--json").stdout)
         assert [(s["id"], s["public_chat"]) for s in listed] == [(1, False), (1000, True)]
-        assert run_verb(tmp_path, "token", "--name", "Ann").stdout.count(".") == 2
+        assert run_verb(folder, "token", "--name", "Ann").stdout.count(".") == 2
 
     if served:
-        with server_process(tmp_path) as process:
+        with server_process(folder) as process:
             use()
             assert process.stop() == 0
     else:
@@ -91,20 +99,26 @@ def test_a_token_of_the_command_line_speaks_for_its_guest(tmp_path: Path) -> Non
         (["room", "close", "--site", "9", "/a"], "There is no site with this id."),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(
-    tmp_path: Path, words: list[str], said: str
-) -> None:
-    done = run_verb(tmp_path, *words)
+def test_what_cannot_be_done_is_said_in_one_line(folder: Path, words: list[str], said: str) -> None:
+    done = run_verb(folder, *words)
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_site_of_the_settings_is_changed_there_alone(tmp_path: Path) -> None:
-    (tmp_path / "talkee.toml").write_text("[[sites]]\nid = 5\nname = 'Mine'\n")
-    assert run_verb(tmp_path, "site", "list").stdout == "5  Mine  no origins (in the settings)\n"
-    done = run_verb(tmp_path, "site", "set", "5", "--name", "x")
+def test_a_site_of_the_settings_is_changed_there_alone(folder: Path) -> None:
+    (folder / "talkee.toml").write_text("[[sites]]\nid = 5\nname = 'Mine'\n")
+    assert "5  Mine  no origins (in the settings)\n" in run_verb(folder, "site", "list").stdout
+    done = run_verb(folder, "site", "set", "5", "--name", "x")
     assert "changed there" in done.stderr
+
+
+def test_a_verb_in_the_wrong_folder_makes_no_database(tmp_path: Path) -> None:
+    for words in (["site", "list"], ["backup", "x.db"]):
+        done = run_verb(tmp_path, *words)
+        assert done.returncode == 1
+        assert "there is no database at" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_check_config_shows_everything_but_secrets(tmp_path: Path) -> None:

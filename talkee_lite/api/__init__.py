@@ -58,3 +58,6 @@ def add_routes(app: web.Application) -> None:
             app.router.add_route(method, spelled, handler, expect_handler=_expect)
             if method == "GET":
                 app.router.add_route("HEAD", spelled, handler, expect_handler=_expect)
+    # Mounted below a path, our page is asked for without its slash too; what it loads is
+    # relative to it, so it is not answered there.
+    app.router.add_route("GET", "", pages.add_slash)

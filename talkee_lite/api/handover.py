@@ -22,6 +22,9 @@ from ..errors import BadRequest, UpgradeRequired
 class _HandedOver(web.Response):
     """What the handler returns: everything was already sent, and aiohttp must send nothing."""
 
+    def __init__(self) -> None:
+        super().__init__(status=101)
+
     async def prepare(self, request: web.BaseRequest) -> None:
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..chat import parse_query
+from ..config import LimitsConfig
 from ..models import RoomKey
 from ..protocol import dump_json, message_draft, parse_object
 from .context import (
@@ -41,7 +42,7 @@ async def post_message(request: web.Request) -> web.Response:
     """Post a message; answered with it once it is durable."""
     services = services_of(request)
     room = room_of(request, services)
-    body = await body_of(request, min(MAX_MESSAGE_BODY, services.config.limits.max_body_bytes))
+    body = await body_of(request, _body_limit(services.config.limits))
     caller = await caller_of(request, services)
     fields = parse_object(body)
     if services.config.compat.legacy_clients and "message_id" not in fields and "id" in fields:
@@ -50,6 +51,12 @@ async def post_message(request: web.Request) -> web.Response:
     posted = await services.chat.post(caller, room, draft, address_of(request, services))
     headers = {"Idempotent-Replayed": "true"} if posted.repeated else None
     return answer_bytes(posted.message, headers=headers)
+
+
+def _body_limit(limits: LimitsConfig) -> int:
+    """16 KiB, and more where longer messages are allowed: base64 takes 4 bytes for 3."""
+    needed = limits.max_data_bytes * 4 // 3 + 1024
+    return min(max(MAX_MESSAGE_BODY, needed), limits.max_body_bytes)
 
 
 async def list_messages(request: web.Request) -> web.Response:

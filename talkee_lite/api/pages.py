@@ -53,6 +53,11 @@ async def get_file(request: web.Request) -> web.StreamResponse:
     return web.Response(body=file.body, headers=headers)
 
 
+async def add_slash(request: web.Request) -> web.StreamResponse:
+    """From `/talk` to `/talk/`."""
+    raise web.HTTPPermanentRedirect(request.path.rpartition("/")[2] + "/")
+
+
 async def welcome(request: web.Request) -> web.StreamResponse:
     """A page that shows that it works: a room to chat in."""
     services = services_of(request)

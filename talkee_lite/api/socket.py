@@ -144,7 +144,8 @@ class Connection(asyncio.Protocol):
             parser = ServerProtocol(
                 state=OPEN, max_size=self._keeper.limits.max_frame_bytes, logger=_frames_log
             )
-            # Made when bytes come, kept only while a message is incomplete.
+            # Made when bytes come and dropped after them; kept from the first time on that they
+            # end within a message, which browsers do not do.
             if not ends_between_frames(data):
                 self._parser = parser
         # In bites, so that a flood is noticed before all of it was parsed.

@@ -47,7 +47,9 @@ def back_up(database: Path, target: Path, *, with_secret: bool) -> int:
         if with_secret:
             _copy_private(secret_path(database), secret_path(target))
     except (OSError, sqlite3.Error) as error:
-        raise BackupFailed(f"the backup to {target} failed: {error}") from None
+        raise BackupFailed(
+            f"the backup to {target} failed: {error}; the server's user must be able to write there"
+        ) from None
     return target.stat().st_size
 
 
