@@ -182,7 +182,7 @@ class Chat:
         user, now, pace_now = caller.user, self._clock(), self._pace_clock()
         keys = (user.id, address)
         if user.banned_until > now:
-            await self._refuse(room, draft, caller, Banned())
+            return await self._refuse(room, draft, caller, Banned())
         wait = self._pace.take(keys, pace_now)
         if wait:
             refusal: Refused = RateLimited(retry_after=wait)

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from .api.context import SERVICES
 from .api.control import make_control_app
@@ -82,6 +82,20 @@ class _RequestHandler(RequestHandler):
         response.headers.update({"X-Request-Id": request_id, "Server": "talkee-lite"})
         response.force_close()
         return response
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a body that turns out broken ends its request now, not at its time limit."""
+        super().data_received(data)
+        request = self._current_request
+        if request is not None and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            body = request.content
+            if not body.is_eof():
+                body.set_exception(web.RequestPayloadError("the body is malformed"))
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log what aiohttp met, but for a body that a client broke: that was answered already."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
 
 
 class _Server(web.Server):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -78,7 +77,7 @@ async def test_a_moderator_may_delete_anything_at_any_time(
 @pytest.mark.parametrize(
     ("message_id", "status", "error"),
     [
-        (str(uuid.uuid4()), 404, "message_not_found"),
+        ("7c9e6679-7425-40de-944b-e07fc1f90ae7", 404, "message_not_found"),
         ("nonsense", 400, "invalid_message_id"),
     ],
 )

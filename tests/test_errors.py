@@ -179,19 +179,24 @@ async def test_what_is_no_http_is_answered_as_json_too_and_the_connection_ends(
 BODY_OF_LOGIN = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
+GZIP = b"Content-Encoding: gzip\r\nContent-Length: 8\r\n\r\n"
+DEFLATE = b"Content-Encoding: deflate\r\nContent-Length: 8\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    ("head", "rest"),
+    ("head", "rest", "in_one_piece"),
     [
-        (b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", b"not a size\r\n\r\n"),
-        (b"Transfer-Encoding: chunked\r\n\r\n", b"-5\r\n{}\r\n0\r\n\r\n"),
-        (b"Content-Encoding: gzip\r\nContent-Length: 8\r\n\r\n", b"not gzip"),
-        (
-            b"Content-Encoding: deflate\r\nContent-Length: 8\r\n\r\n",
-            b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8",
-        ),
+        (CHUNKED + b"2\r\n{}\r\n", b"not a size\r\n\r\n", True),
+        (CHUNKED + b"2\r\n{}\r\n", b"not a size\r\n\r\n", False),
+        (CHUNKED, b"-5\r\n{}\r\n0\r\n\r\n", True),
+        (CHUNKED, b"-5\r\n{}\r\n0\r\n\r\n", False),
+        (GZIP, b"not gzip", True),
+        (GZIP, b"not gzip", False),
+        (DEFLATE, b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", True),
+        (DEFLATE, b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", False),
     ],
 )
-@pytest.mark.parametrize("in_one_piece", [False, True])
 async def test_a_body_that_turns_out_broken_is_the_clients_fault(
     server: Server,
     caplog: pytest.LogCaptureFixture,

@@ -31,7 +31,9 @@ async def login(request: web.Request) -> web.Response:
     if sign_in is None:
         raise MethodNotOffered(field="method")
     lang = body.get("lang", "")
-    if not isinstance(lang, str) or not (lang == "" or (len(lang) == 2 and lang.isalpha())):
+    if not isinstance(lang, str) or not (
+        lang == "" or (len(lang) == 2 and lang.isascii() and lang.isalpha())
+    ):
         raise InvalidBody("lang must be two letters.", field="lang")
     check_sign_in_pace(request, services)
     user, session = await sign_in(services.people, body, lang.lower())
@@ -55,12 +57,11 @@ async def logout(request: web.Request) -> web.Response:
     """End this token, or all of the person's; open sockets that used it are closed."""
     services = services_of(request)
     check_page(request, services)
-    body = {}
+    raw = b""
     if request.body_exists:
         raw = await body_of(request, services.config.limits.max_body_bytes)
-        body = parse_object(raw) if raw else {}
-    everywhere = body.get("everywhere", False)
     caller = await caller_of(request, services)
+    everywhere = parse_object(raw).get("everywhere", False) if raw else False
     if not isinstance(everywhere, bool):
         raise InvalidBody("everywhere must be true or false.", field="everywhere")
     if everywhere:
