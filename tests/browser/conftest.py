@@ -1,0 +1,134 @@
+"""A real Chromium, pages that are watched for trouble, and hosts that embed the chat."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from talkee_lite.serve import Runner
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Tabs:
+    """Opens pages. Whatever goes wrong in one fails the test, unless it was `expected`."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.problems: list[str] = []
+        self.expected: list[str] = []
+        """Patterns of console errors that are part of the test."""
+        self.seen: list[str] = []
+
+    async def person(self, **options: Any) -> BrowserContext:
+        """A browser profile of its own: somebody who is not signed in."""
+        context = await self.browser.new_context(**options)
+        context.set_default_timeout(10_000)
+        context.on("page", self._watch)
+        return context
+
+    async def open(self, url: str, person: BrowserContext | None = None) -> Page:
+        """A tab at `url`, of somebody new unless told whose."""
+        page = await (person or await self.person()).new_page()
+        await page.goto(url)
+        return page
+
+    def _watch(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
+        page.on(
+            "console",
+            lambda message: self._note(message.text) if message.type == "error" else None,
+        )
+        page.on(
+            "response",
+            lambda response: (
+                self.problems.append(f"{response.status} {response.url}")
+                if response.status >= 500
+                else None
+            ),
+        )
+
+    def _note(self, text: str) -> None:
+        self.seen.append(text)
+        if not any(re.search(pattern, text) for pattern in self.expected):
+            self.problems.append(f"console: {text}")
+
+
+@pytest.fixture
+async def tabs() -> AsyncIterator[Tabs]:
+    """Tabs of one Chromium; at the end nothing may have gone wrong in any of them."""
+    if not CHROMIUM.exists():
+        pytest.fail("These tests need the Debian package chromium: apt-get install chromium")
+    expect.set_options(timeout=10_000)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        opened = Tabs(browser)
+        try:
+            yield opened
+        finally:
+            await browser.close()
+    assert opened.problems == []
+
+
+@asynccontextmanager
+async def listening(app: web.Application) -> AsyncIterator[str]:
+    """Any program on a free port; its origin."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    runner = Runner(app)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+        listener.close()
+
+
+class Host:
+    """Somebody's site on an origin of its own: one page, which a test writes."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.html = ""
+        self.policy = ""
+
+    def show(self, html: str, policy: str = "") -> str:
+        """Publish a page, with a content security policy if given; its address."""
+        self.html, self.policy = html, policy
+        return f"{self.origin}/post"
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Host]:
+    """A site that is not ours."""
+
+    async def page(request: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": site.policy} if site.policy else None
+        return web.Response(text=site.html, content_type="text/html", headers=headers)
+
+    async def icon(request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_get("/post", page)
+    app.router.add_get("/favicon.ico", icon)
+    async with listening(app) as origin:
+        site = Host(origin)
+        yield site
