@@ -1,16 +1,17 @@
-"""One WebSocket connection's life.
+"""One WebSocket connection's life: a small `asyncio.Protocol` that took over from aiohttp.
 
-A connection is a small `asyncio.Protocol` that took over from aiohttp after the upgrade. It has
-no task of its own once it has entered its room: frames come by `data_received`, messages go by
-`deliver`, and one sweeper for all looks after deadlines, signs of life, expired tokens and
-readers that stopped reading.
+It has no task of its own once it has entered its room: frames come by `data_received`, messages go
+by `deliver`, and one sweeper for all looks after whatever is due.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from websockets.frames import Frame, Opcode
@@ -54,6 +55,7 @@ _log = logging.getLogger(__name__)
 _frames_log = logging.getLogger(f"{__name__}.frames")
 _frames_log.setLevel(logging.WARNING)
 
+_RESET = struct.pack("ii", 1, 0)
 _REPLAY_BYTES = 65536
 _FLOOD_FRAMES = 30
 _FLOOD_SECONDS = 10.0
@@ -109,20 +111,17 @@ class Connection(asyncio.Protocol):
         self._partial: bytes | None = None
         self._authenticating: asyncio.Task[None] | None = None
         self._expires_at = 0
-        self._deadline = 0.0
+        self._deadline = self._pinged_at = self._paused_at = self._event_ping_at = 0.0
+        self._frames_since = 0.0
         self._opened_at = self.heard_at = keeper.now()
-        self._pinged_at = 0.0
-        self._paused_at = 0.0
         self._progress = 0
         self._written = 0
         self._frames = 0
-        self._frames_since = 0.0
         self._code = 0
         """The close code that was sent or received; 0 while open, 1006 when cut."""
         self.entered = False
         """Whether the room's messages reach it: after a replay, for one that was away."""
         self._drained: asyncio.Future[None] | None = None
-        self._event_ping_at = 0.0
 
     # Called by the event loop.
 
@@ -423,8 +422,15 @@ class Connection(asyncio.Protocol):
 
     def cut(self) -> None:
         """End the connection at once, without a close frame, and forget what was unsent."""
+        was_open = not self._code
         self._note_end(self._code or 1006)
         if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None and was_open:
+                # A reset (socket(7), SO_LINGER): megabytes that the system still holds for this
+                # client are given up too. Not where a close frame may be among them.
+                with suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 
     def _closed_by_protocol(self, parser: ServerProtocol) -> None:

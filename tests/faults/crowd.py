@@ -106,6 +106,7 @@ class Reader:
         self.position: tuple[str, int] | None = None
         self.seen: dict[int, JSON] = {}
         self.jumps = 0
+        self.open_timeout = 30.0
         self.code: int | None = None
 
     async def run(self, url: str, **options: Any) -> None:
@@ -115,7 +116,7 @@ class Reader:
             auth["since"] = {"epoch": self.position[0], "seq": self.position[1]}
         address = f"{url.replace('http', 'ws')}/ws?{self.room}"
         try:
-            async with connect(address, open_timeout=30, **options) as client:
+            async with connect(address, open_timeout=self.open_timeout, **options) as client:
                 await client.send(json.dumps(auth))
                 try:
                     async for text in client:

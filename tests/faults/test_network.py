@@ -135,6 +135,7 @@ async def test_a_line_with_delay_and_loss_and_a_cut_loses_nothing(
                 "from tests.faults.crowd import Reader\n"
                 "async def main(url, token):\n"
                 "    r = Reader(token)\n"
+                "    r.open_timeout = 1\n"
                 "    await r.follow(url, until_seq=1)\n"
                 "    print('ready', flush=True)\n"
                 "    await r.follow(url, until_seq=150)\n"
@@ -157,7 +158,7 @@ async def test_a_line_with_delay_and_loss_and_a_cut_loses_nothing(
                             # The line is dead; nobody is told.
                             subprocess.run(["ip", "link", "set", near, "down"], check=True)
                         if n == 100:
-                            await asyncio.sleep(4)
+                            await asyncio.sleep(2.5)
                             subprocess.run(["ip", "link", "set", near, "up"], check=True)
                         await asyncio.sleep(0.01)
                     assert (await reader.stdout.readline()).strip() == b"complete"
