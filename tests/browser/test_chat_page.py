@@ -120,6 +120,7 @@ async def test_a_restart_loses_and_doubles_nothing(tmp_path: Path, tabs: Tabs) -
         await shows(ann, *talk, "After.")
         # The page went on by itself: nobody loaded it again.
         assert await ann.evaluate("performance.getEntriesByType('navigation').length") == 1
+        await tabs.leave()
 
 
 async def test_what_was_missed_comes_and_what_was_deleted_goes(server: Server, tabs: Tabs) -> None:
@@ -236,6 +237,7 @@ async def test_a_name_that_is_taken_and_a_text_that_is_too_long(tmp_path: Path, 
         await tells(page, "too long")
         await expect(page.get_by_label("Message", exact=True)).to_have_value("x" * 5000)
         await shows(page, "Hello.")
+        await tabs.leave()
 
 
 async def test_an_enter_that_chooses_a_word_sends_nothing(server: Server, tabs: Tabs) -> None:
@@ -315,6 +317,7 @@ async def test_an_allowed_page_of_another_origin_with_the_strictest_policy(
         )
         # It was styled, policy or not.
         assert await first.evaluate("s => getComputedStyle(s).borderTopLeftRadius") == "12px"
+        await tabs.leave()
 
 
 async def test_a_page_that_is_not_allowed_says_so_and_tells_its_owner_the_cure(
@@ -329,6 +332,7 @@ async def test_a_page_that_is_not_allowed_says_so_and_tells_its_owner_the_cure(
         told = [text for text in tabs.seen if text.startswith("Talkee: Pages of this origin")]
         assert len(told) == 1
         assert told[0].endswith(cure)
+        await tabs.leave()
 
 
 async def test_a_server_that_cannot_be_reached_is_waited_for(server: Server, tabs: Tabs) -> None:
@@ -363,6 +367,7 @@ async def test_it_works_below_a_path_of_another_program(tmp_path: Path, tabs: Ta
         welcome = await tabs.open(f"{origin}/talk/")
         await say(welcome, "Another room.", "Cid")
         await shows(welcome, "Another room.")
+        await tabs.leave()
 
 
 async def test_it_fits_a_phone_and_both_colour_schemes(server: Server, tabs: Tabs) -> None:

@@ -68,6 +68,7 @@ async def test_it_misses_nothing_over_a_kill_and_sends_what_was_typed_meanwhile(
             async with session.delete(url, headers=headers) as response:
                 assert response.status == 200
             await shown_to_be(page, [1, 3, 4, 5, 6])
+        await tabs.leave()
 
 
 async def test_after_too_long_an_absence_it_loads_anew(
@@ -93,3 +94,4 @@ async def test_after_too_long_an_absence_it_loads_anew(
     with free_server(tmp_path, port) as process:
         await expect(page.locator("#state")).to_have_text("connected", timeout=30_000)
         await shown_to_be(page, list(range(212, 312)))
+        await tabs.leave()
