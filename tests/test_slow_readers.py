@@ -181,13 +181,15 @@ async def test_what_waited_for_a_reader_is_released_with_it(tmp_path: Path) -> N
             while any(connection._transport is not None for connection in stuck):
                 await server.post(token, BIG)
             assert [connection.unsent() for connection in stuck] == [0, 0, 0]
+            theirs = {id(connection) for connection in stuck}
             del stuck
             assert server.services.sockets.paused == {}
             assert len(server.services.sockets) == 0
 
         def kept() -> list[object]:
             gc.collect()
-            return [o for o in gc.get_objects() if isinstance(o, Connection)]
+            there = (o for o in gc.get_objects() if isinstance(o, Connection))
+            return [o for o in there if id(o) in theirs]
 
         await until(lambda: kept() == [])
 
