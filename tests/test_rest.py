@@ -732,3 +732,18 @@ async def test_the_avatar_of_a_profile_can_be_loaded_from_its_address(server: Se
 
 def test_guests_are_offered_unless_the_owner_says_otherwise() -> None:
     assert Config().auth.guest
+
+
+async def test_a_session_that_ends_while_it_is_read_does_not_come_back(server: Server) -> None:
+    """Calls with a token that is not in memory, at the moment in which it is signed out."""
+    for _ in range(20):
+        token = (await sign_in(server))[1]["data"]["access_token"]
+        tokens = server.services.tokens
+        session = (await tokens.identify(token)).session
+        tokens._sessions.clear()
+        await asyncio.gather(
+            *(server.call("GET", "/api/me", token=token) for _ in range(4)),
+            tokens.sign_out(session),
+            *(server.call("GET", "/api/me", token=token) for _ in range(4)),
+        )
+        assert (await server.call("GET", "/api/me", token=token))[0] == 401

@@ -83,6 +83,8 @@ class Tokens:
         self._clock = clock
         self._verified: OrderedDict[str, _Claims] = OrderedDict()
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._dead: OrderedDict[str, None] = OrderedDict()
+        """Sessions that ended lately: a read that began before must not bring them back."""
 
     def encode(self, session: Session) -> str:
         """The access token of a session."""
@@ -128,6 +130,9 @@ class Tokens:
     def _ended(self, jtis: list[str]) -> set[str]:
         for jti in jtis:
             self._sessions.pop(jti, None)
+            self._dead[jti] = None
+        while len(self._dead) > _MOST_VERIFIED:
+            self._dead.popitem(last=False)
         return set(jtis)
 
     def _verify(self, token: str) -> _Claims:
@@ -161,6 +166,8 @@ class Tokens:
             user = await self._people.get(session.user_id)
         except UserNotFound:
             raise Unauthorized from None
+        if session.jti in self._dead:
+            raise Unauthorized
         self._remember(session)
         return session, user
 
