@@ -10,9 +10,9 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
@@ -254,21 +254,21 @@ class Connection(asyncio.Protocol):
             # Sent before the first was answered: looked at after it.
             self._authenticating.add_done_callback(lambda _: self._take_text(text))
         elif not self.entered:
-            self._authenticating = asyncio.create_task(self._guard(self._begin(auth)))
+            self._authenticating = asyncio.create_task(self._guard(self._begin, auth))
         elif auth.token is None or not self.user_id:
             self._complain("To become a person, or a visitor, connect anew.")
         else:
-            self._authenticating = asyncio.create_task(self._guard(self._renew(auth.token)))
+            self._authenticating = asyncio.create_task(self._guard(self._identify, auth))
 
     def _complain(self, sentence: str) -> None:
         """Tell a client that asked for events; others are not disturbed."""
         if self.audience is not Audience.PLAIN and self.entered:
             self.deliver(event_frame({"type": "error", "error": "bad_frame", "msg": sentence}))
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Callable[[AuthFrame], Awaitable[object]], auth: AuthFrame) -> None:
         """Run what an `auth` frame asks for, and close by the rules if it fails."""
         try:
-            await work
+            await work(auth)
         except TokenExpired:
             self.close(EXPIRED, "token expired")
         except Unavailable:
@@ -281,9 +281,9 @@ class Connection(asyncio.Protocol):
         finally:
             self._authenticating = None
 
-    async def _identify(self, token: str) -> User | None:
+    async def _identify(self, auth: AuthFrame) -> User | None:
         """Take the token's session, if it may be here; else the connection is closed."""
-        caller = await self._keeper.tokens.identify(token)
+        caller = await self._keeper.tokens.identify(auth.token or "")
         if self._code:
             return None
         if caller.user.banned_until > self._keeper.clock():
@@ -295,14 +295,11 @@ class Connection(asyncio.Protocol):
         self.jti, self._expires_at = caller.session.jti, caller.session.expires_at
         return caller.user
 
-    async def _renew(self, token: str) -> None:
-        await self._identify(token)
-
     async def _begin(self, auth: AuthFrame) -> None:
         """The first `auth` frame: find out who it is, then enter the room."""
         user = None
         if auth.token is not None:
-            user = await self._identify(auth.token)
+            user = await self._identify(auth)
             if user is None:
                 return
             self.user_id = user.id
