@@ -85,6 +85,8 @@ async def set_site(services: Services, given: dict[str, Any]) -> Any:
         origins=origins,
         public_chat=_optional(given, "public_chat", bool),
     )
+    if changed.public_chat != site.public_chat:
+        services.sockets.close_visitors(site.id)
     return site_fields(changed)
 
 

@@ -92,6 +92,11 @@ class Hub:
         """Whether anybody listens to the room."""
         return room in self._rooms
 
+    def is_busy(self, room: RoomKey) -> bool:
+        """Whether some in the room have not been served what others have."""
+        there = self._rooms.get(room)
+        return there is not None and bool(there.backlog)
+
     def position(self, room: RoomKey) -> int:
         """The last `seq` that was published in a room that is used."""
         there = self._rooms.get(room)

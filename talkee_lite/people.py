@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from .clock import DAY, Clock
 from .config import Config
-from .errors import InvalidName, NameReserved, UserNotFound
+from .errors import InvalidName, NameReserved, Unauthorized, UserNotFound
 from .models import Caller, Session, User, UserKind
 from .protocol import dump_json, user_fields
 from .store import sessions as session_store
@@ -68,7 +68,8 @@ class People:
 
     async def load(self, user_ids: Iterable[int]) -> None:
         """Bring users into memory who are not there yet."""
-        missing = [user_id for user_id in set(user_ids) if user_id not in self._users]
+        wanted = set(user_ids)
+        missing = [user_id for user_id in wanted if self.known(user_id) is None]
         for start in range(0, len(missing), 500):
             for user in await store.find_users(self._db, missing[start : start + 500]):
                 # A change that was committed meanwhile is newer than what was read.
@@ -97,7 +98,10 @@ class People:
         key = (site_id, user_id)
         profile = self._profiles.get(key)
         if profile is None:
-            user = self._users.get(user_id) or _gone(user_id)
+            user = self._users.get(user_id)
+            if user is None:
+                # Not remembered: they may only be out of memory.
+                return dump_json(user_fields(_gone(user_id), UserKind.GUEST, self.public_url))
             fields = user_fields(user, self.kind(user, site_id), self.public_url)
             profile = self._profiles[key] = dump_json(fields)
             while len(self._profiles) > _MOST_PROFILES:
@@ -138,10 +142,19 @@ class People:
             expires_at=now + self._token_days * DAY,
         )
 
-    async def start_session(self, user: User, scope: str = "page") -> Session:
-        """Put one more token of a user on record."""
+    async def renew_session(self, session: Session) -> Session:
+        """Put one more token on record for who holds `session`.
+
+        Raises Unauthorized if that has ended meanwhile.
+        """
         now = self._clock()
-        return await self._db.write(lambda tx: self._insert_session(tx, user.id, scope, now))
+
+        def job(tx: Transaction) -> Session:
+            if not session_store.is_on_record(tx, session.jti):
+                raise Unauthorized
+            return self._insert_session(tx, session.user_id, session.scope, now)
+
+        return await self._db.write(job)
 
     async def rename(self, caller: Caller, typed_name: str) -> User:
         """Give the caller another name. Raises InvalidName or NameReserved."""

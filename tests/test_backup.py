@@ -6,9 +6,12 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from talkee_lite.store.backup import back_up
 
 from .harness import ROOM, config_in, run_verb, running, server_process
 
@@ -132,3 +135,61 @@ async def test_a_backup_never_overwrites(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "exists already" in done.stderr
     assert (tmp_path / "copy.db").read_text() == "mine"
+
+
+def test_a_large_database_is_copied_though_it_is_written_all_the_time(tmp_path: Path) -> None:
+    with server_process(tmp_path) as process:
+        assert process.stop() == 0
+    path = tmp_path / "talkee.db"
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("create table ballast (data blob)")
+    connection.execute(
+        "insert into ballast with recursive n(i) as (select 1 union all select i + 1 from n"
+        " where i < 3000) select randomblob(8000) from n"
+    )
+    going = True
+
+    def write() -> None:
+        while going:
+            connection.execute("insert into ballast values (randomblob(10))")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert back_up(path, tmp_path / "copy.db", with_secret=False) > 20_000_000
+    finally:
+        going = False
+        writer.join()
+        connection.close()
+
+
+async def test_what_a_lost_database_left_behind_is_not_played_into_the_restored_one(
+    tmp_path: Path,
+) -> None:
+    token, epoch = await fill(tmp_path, 2)
+    assert run_verb(tmp_path, "backup", "copy.db").returncode == 0
+    with server_process(tmp_path) as process:
+        assert run_verb(tmp_path, "token", "--name", "Late").returncode == 0
+        process.process.kill()
+        process.process.wait()
+    assert (tmp_path / "talkee.db-wal").stat().st_size
+    (tmp_path / "talkee.db").unlink()
+    assert run_verb(tmp_path, "restore", "copy.db").returncode == 0
+    async with running(config_in(tmp_path)) as server:
+        assert server.services.db.epoch != epoch
+        rows = await server.services.db.fetch("select full_name from users", {})
+        assert [row["full_name"] for row in rows] == ["Ann"]
+        assert len((await server.latest(token))["data"]) == 2
+
+
+async def test_a_backup_goes_over_a_damaged_database(tmp_path: Path) -> None:
+    token, _ = await fill(tmp_path, 2)
+    assert run_verb(tmp_path, "backup", "copy.db").returncode == 0
+    damaged = b"damaged" * 1000
+    (tmp_path / "talkee.db").write_bytes(damaged)
+    done = run_verb(tmp_path, "restore", "copy.db")
+    assert done.returncode == 0, done.stderr
+    (kept,) = tmp_path.glob("talkee.db.before-*")
+    assert kept.read_bytes() == damaged
+    async with running(config_in(tmp_path)) as server:
+        assert len((await server.latest(token))["data"]) == 2

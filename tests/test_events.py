@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from talkee_lite.control import VERBS
 from talkee_lite.models import MessageDraft, RoomKey
 from talkee_lite.records import LINES
 from talkee_lite.store import messages as store
@@ -368,3 +369,14 @@ async def test_visitors_take_at_most_half_of_all_connections(tmp_path: Path) -> 
         assert caught.value.rcvd.code == 1013
         async with reader(server, await server.guest()):
             pass
+
+
+async def test_visitors_leave_when_a_chat_is_made_private(server: Server) -> None:
+    await server.services.sites.set(1, public_chat=True)
+    async with reader(server, None) as (visitor, ready):
+        assert ready["seq"] == 0
+        await VERBS["site-set"](server.services, {"id": 1, "public_chat": False})
+        await visitor.wait_closed()
+        assert visitor.close_code == 1012
+    async with reader(server, None) as (_, ready):
+        assert ready["seq"] is None

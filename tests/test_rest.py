@@ -748,3 +748,17 @@ async def test_a_session_that_ends_while_it_is_read_does_not_come_back(server: S
             *(server.call("GET", "/api/me", token=token) for _ in range(4)),
         )
         assert (await server.call("GET", "/api/me", token=token))[0] == 401
+
+
+async def test_a_renewal_does_not_outlive_signing_out_everywhere(server: Server) -> None:
+    for _ in range(20):
+        token = (await sign_in(server))[1]["data"]["access_token"]
+        tokens = server.services.tokens
+        user = (await tokens.identify(token)).user
+        (status, answer, _), _ = await asyncio.gather(
+            server.call("POST", "/api/auth/renew", token=token),
+            tokens.sign_out_everywhere(user.id),
+        )
+        if status == 200:
+            token = answer["data"]["access_token"]
+        assert (await server.call("GET", "/api/me", token=token))[0] == 401

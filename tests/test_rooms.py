@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from talkee_lite.api import ROUTES
+from talkee_lite.api import ROUTES, context
 from talkee_lite.config import (
     Config,
     ServerConfig,
@@ -876,3 +876,11 @@ async def test_a_header_of_the_host_does_not_end_up_in_what_the_server_writes(
         assert answer.body["data"]["avatar_url"].startswith(
             "https://talk.example.com/talk/api/avatars/"
         )
+
+
+async def test_parameters_that_nobody_reads_are_not_kept(server: Server) -> None:
+    junk = "&".join(f"p{n}=1" for n in range(1000))
+    before = context._parse_cached.cache_info().currsize
+    assert (await raw_call(server, f"/api/slugs?site_id=1&slug=/a&{junk}")).status == 200
+    assert context._parse_cached.cache_info().currsize == before
+    assert context._parse("site_id=1&x=2&slug=%2Fa&site_id=3") == {"site_id": "1", "slug": "/a"}

@@ -373,3 +373,16 @@ async def test_sockets_of_a_room_that_is_served_in_slices_get_everything_in_orde
         assert sorted(answer["seq"] for answer in answers) == list(range(1, 41))
         for client in clients:
             assert await numbers(client, 40) == list(range(1, 41))
+
+
+async def test_a_stuck_reader_that_closed_its_side_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("talkee_lite.api.socket._CLOSING_SECONDS", 0.2)
+    async with running(config_in(tmp_path, limits=free_limits(paused_seconds=60))) as server:
+        token = await server.guest()
+        async with slow_reader(server, token) as (client, connection):
+            while not connection.unsent():
+                await server.post(token, BIG)
+            client.writer.write_eof()
+            await until(lambda: len(server.services.sockets) == 0)

@@ -6,12 +6,14 @@ import asyncio
 import json
 import sqlite3
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from talkee_lite.app import open_services
-from talkee_lite.errors import Unavailable
+from talkee_lite.errors import MessageNotFound, Unavailable
 from talkee_lite.models import MessageDraft, Outcome, RoomKey
 from talkee_lite.store import messages
 from talkee_lite.store.database import Database
@@ -291,3 +293,83 @@ async def test_guests_who_never_wrote_are_swept_and_their_tokens_with_them(
         rows = await services.db.fetch("select id from users", {})
         assert [row["id"] for row in rows] == [writer.id]
         assert json.dumps([silent.id]) != json.dumps([writer.id])
+
+
+async def test_answers_go_out_in_the_order_of_commits(tmp_path: Path) -> None:
+    """Though publishing a batch takes longer than the next one does."""
+    db = await Database.open(tmp_path / "talkee.db")
+    held: list[Callable[[], None]] = []
+    order: list[str] = []
+
+    def publish(results: Sequence[Any], answer: Callable[[], None]) -> None:
+        if "k1" in results:
+            held.append(answer)
+        else:
+            answer()
+
+    db.publish_with(publish)
+    first = db.write(lambda tx: put(tx, "k1"))
+    await until(lambda: bool(held))
+    second = db.write(lambda tx: put(tx, "k2"))
+    for job in (first, second):
+        job.add_done_callback(lambda done: order.append(done.result()))
+    await db.published()
+    assert not second.done()
+    held[0]()
+    held[0]()  # twice does no harm
+    await second
+    await until(lambda: len(order) == 2)
+    assert order == ["k1", "k2"]
+    await db.close()
+
+
+async def test_a_refusal_does_not_make_its_neighbours_run_again(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "talkee.db")
+    runs = 0
+
+    def count(tx: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+
+    def refuse(tx: Transaction) -> None:
+        raise MessageNotFound
+
+    jobs = [db.write(count if n % 2 else refuse) for n in range(100)]
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [isinstance(result, MessageNotFound) for result in results] == [True, False] * 50
+    assert runs == 50
+    await db.close()
+
+
+async def test_a_reader_whose_caller_was_cancelled_shows_the_present_again(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "talkee.db")
+
+    async def look() -> None:
+        async with db.snapshot() as snapshot:
+            await snapshot.fetch("select 1", {})
+            await asyncio.sleep(0.01)
+
+    for n in range(30):
+        task = asyncio.create_task(look())
+        for _ in range(n % 5):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    await db.write(lambda tx: put(tx, "k1"))
+    for _ in range(6):
+        assert await keys(db) == {"k1"}
+        await look()
+    await db.close()
+
+
+async def test_who_is_out_of_memory_is_read_again_and_never_shown_as_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("talkee_lite.people._MOST_USERS", 10)
+    async with open_services(config_in(tmp_path)) as services:
+        people = services.people
+        users = [(await people.sign_in_guest(f"Guest {n}", ""))[0] for n in range(15)]
+        for user in users:
+            people.profile(1, user.id)
+            await people.load([user.id])
+            assert user.full_name.encode() in people.profile(1, user.id)

@@ -49,7 +49,7 @@ async def renew(request: web.Request) -> web.Response:
         raise Unauthorized
     caller = await services.tokens.identify_for_renewal(token)
     check_sign_in_pace(request, services)
-    session = await services.people.start_session(caller.user, caller.session.scope)
+    session = await services.people.renew_session(caller.session)
     return _signed_in(services, caller.user, session)
 
 

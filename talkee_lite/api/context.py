@@ -75,17 +75,25 @@ def services_of(request: web.Request) -> Services:
     return services
 
 
-@lru_cache(maxsize=4096)
-def _parameters(query: str) -> dict[str, str]:
+_PARAMETERS = frozenset({"site_id", "slug", "filter", "before", "after", "limit"})
+_MOST_CACHED = 512
+
+
+def _parse(query: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=False, errors="replace"):
-        found.setdefault(name, value)
+        if name in _PARAMETERS:
+            found.setdefault(name, value)
     return found
+
+
+_parse_cached = lru_cache(maxsize=4096)(_parse)
 
 
 def query_of(request: web.Request) -> dict[str, str]:
     """The address's parameters, decoded as forms are; empty ones are absent, the first counts."""
-    return _parameters(request.raw_path.partition("?")[2])
+    query = request.raw_path.partition("?")[2]
+    return _parse_cached(query) if len(query) <= _MOST_CACHED else _parse(query)
 
 
 def _header(request: web.Request, name: str) -> str | None:

@@ -85,7 +85,6 @@ class Connection(asyncio.Protocol):
         "_pinged_at",
         "_progress",
         "_request_id",
-        "_room",
         "_transport",
         "_written",
         "address",
@@ -94,12 +93,13 @@ class Connection(asyncio.Protocol):
         "heard_at",
         "jti",
         "online",
+        "room",
         "user_id",
     )
 
     def __init__(self, keeper: Sockets, room: RoomKey, address: str, request_id: str) -> None:
         self._keeper = keeper
-        self._room = room
+        self.room = room
         self._request_id = request_id
         self.address = address
         self.user_id = 0
@@ -178,6 +178,7 @@ class Connection(asyncio.Protocol):
                 self._closed_by_protocol(parser)
 
     def eof_received(self) -> None:
+        self._deadline = self._keeper.now() + _CLOSING_SECONDS
         self._note_end(self._code or 1006)
 
     def pause_writing(self) -> None:
@@ -201,7 +202,7 @@ class Connection(asyncio.Protocol):
             logging.INFO,
             "socket closed",
             id=self._request_id,
-            site=self._room.site_id,
+            site=self.room.site_id,
             user=self.user_id or None,
             address=short_address(self.address),
             code=self._code,
@@ -310,7 +311,7 @@ class Connection(asyncio.Protocol):
         self._deadline = 0.0
         if not auth.events:
             self._enter(Audience.PLAIN, 0)
-        elif user is None and not self._keeper.sites.get(self._room.site_id).public_chat:
+        elif user is None and not self._keeper.sites.get(self.room.site_id).public_chat:
             self._enter(Audience.VISITORS, 0)
             self._write(
                 ready_frame(ping_interval=self._keeper.limits.ping_seconds, online=self.online)
@@ -324,7 +325,7 @@ class Connection(asyncio.Protocol):
         Between the look at the record's position and the joining nothing is awaited, so that the
         next line published is the first that comes live.
         """
-        chat, room = self._keeper.chat, self._room
+        chat, room = self._keeper.chat, self.room
         record = await chat.load_record(room)
         while not chat.is_current(room, record):
             record = await chat.load_record(room)
@@ -355,7 +356,7 @@ class Connection(asyncio.Protocol):
 
     async def _replay(self, seq: int, told_state: RoomState) -> None:
         """Send the record from behind `seq` at the reader's pace, then join."""
-        chat, room = self._keeper.chat, self._room
+        chat, room = self._keeper.chat, self.room
         while not self._code:
             if self._paused_at:
                 self._drained = asyncio.get_running_loop().create_future()
@@ -378,7 +379,7 @@ class Connection(asyncio.Protocol):
         self.audience = audience
         self.entered = True
         self._event_ping_at = self._keeper.now() + self._keeper.limits.ping_seconds
-        self._keeper.hub.join(self._room, self, seq)
+        self._keeper.hub.join(self.room, self, seq)
 
     # To the client.
 
@@ -453,7 +454,7 @@ class Connection(asyncio.Protocol):
 
     def _note_end(self, code: int) -> None:
         self._code = self._code or code
-        self._keeper.hub.leave(self._room, self)
+        self._keeper.hub.leave(self.room, self)
 
     # Called by the sweeper.
 
@@ -488,8 +489,8 @@ class Connection(asyncio.Protocol):
 
     def _ping_page(self, now: float) -> None:
         """A sign of life that a page can see, with the position to check for holes."""
-        if now >= self._event_ping_at:
+        if now >= self._event_ping_at and not self._keeper.hub.is_busy(self.room):
             self._event_ping_at = now + self._keeper.limits.ping_seconds
             known = self.audience is Audience.EVENTS
-            seq = self._keeper.hub.position(self._room) if known else None
+            seq = self._keeper.hub.position(self.room) if known else None
             self._write(event_frame({"type": "ping", "seq": seq}))

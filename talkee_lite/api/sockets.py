@@ -120,6 +120,11 @@ class Sockets:
         self._visitors.add(connection)
         return True
 
+    def close_visitors(self, site_id: int) -> None:
+        """End the visitors' connections of a site: what they may see has changed."""
+        for connection in [c for c in self._visitors if c.room.site_id == site_id]:
+            connection.close(RESTART, "connect anew")
+
     def close_those(
         self, user_id: int, code: int, reason: str, jtis: set[str] | None = None
     ) -> None:

@@ -172,6 +172,8 @@ class Tokens:
         return session, user
 
     def _remember(self, session: Session) -> None:
+        if session.jti in self._dead:
+            return
         self._sessions[session.jti] = session
         while len(self._sessions) > _MOST_VERIFIED:
             self._sessions.popitem(last=False)

@@ -9,12 +9,14 @@ import os
 import secrets
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from .lock import ProcessLock
 from .migrations import DatabaseUnusable, inspect, read_only_uri
+
+_COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 class BackupFailed(Exception):
@@ -105,7 +107,9 @@ def _copy(source: Path, target: Path) -> None:
             closing(sqlite3.connect(read_only_uri(source), uri=True, timeout=10)) as reading,
             closing(sqlite3.connect(partial, isolation_level=None)) as writing,
         ):
-            reading.backup(writing, pages=1024, sleep=0.001)
+            # In one step, which is one read transaction: between steps a busy writer would make
+            # it begin anew, again and again. Readers do not hold a writer up.
+            reading.backup(writing)
             # One file that can be carried anywhere: no WAL beside it.
             writing.execute("pragma journal_mode = delete")
             (verdict,) = writing.execute("pragma integrity_check").fetchone()
@@ -121,15 +125,20 @@ def _copy(source: Path, target: Path) -> None:
 
 def _set_aside(database: Path) -> Path | None:
     """Rename the database that is there, its WAL folded in; where it is now."""
-    if not database.exists():
-        return None
-    if database.stat().st_size:
-        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+    if database.exists() and database.stat().st_size:
+        # One that is damaged keeps its WAL beside it.
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(database, isolation_level=None)) as connection,
+        ):
             connection.execute("pragma journal_mode = delete")
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     kept = database.with_name(f"{database.name}.before-{stamp}-{secrets.token_hex(2)}")
-    database.rename(kept)
-    return kept
+    # A WAL without its database too: SQLite would play it into the restored one.
+    found = [end for end in ("", *_COMPANIONS) if Path(f"{database}{end}").exists()]
+    for end in found:
+        Path(f"{database}{end}").rename(f"{kept}{end}")
+    return kept if found else None
 
 
 def _copy_private(source: Path, target: Path) -> None:

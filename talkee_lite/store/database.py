@@ -132,10 +132,17 @@ class Database:
         reader = await self._free.get()
         try:
             await reader.execute("begin")
-            try:
-                yield Snapshot(reader)
-            finally:
-                await reader.execute("commit")
+            yield Snapshot(reader)
+        finally:
+            # Also when the caller is cancelled, in the middle of `begin` too: a reader that kept
+            # its transaction would show one old moment for good.
+            await asyncio.shield(asyncio.ensure_future(self._give_back(reader)))
+
+    async def _give_back(self, reader: aiosqlite.Connection) -> None:
+        try:
+            # Queued behind whatever the reader still does.
+            if await reader.execute_fetchall("select 1") and reader.in_transaction:
+                await reader.rollback()
         finally:
             self._free.put_nowait(reader)
 

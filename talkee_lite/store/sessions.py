@@ -30,6 +30,11 @@ async def find_session(db: Database, jti: str) -> Session | None:
     return Session(jti, row["user_id"], row["scope"], row["expires_at"], row["last_used_at"])
 
 
+def is_on_record(tx: Transaction, jti: str) -> bool:
+    """Whether a session still counts."""
+    return tx.fetch_one("select 1 from sessions where jti = :jti", {"jti": jti}) is not None
+
+
 def delete_session(tx: Transaction, jti: str) -> list[str]:
     """Forget one session; the ids of those that were there."""
     rows = tx.fetch("delete from sessions where jti = :jti returning jti", {"jti": jti})

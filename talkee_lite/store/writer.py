@@ -75,6 +75,16 @@ class Transaction:
         return self._connection.execute(sql, parameters).rowcount
 
 
+class _Batch:
+    """Jobs that were committed together, and whether their answers may go out."""
+
+    __slots__ = ("jobs", "ready")
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.jobs = jobs
+        self.ready = False
+
+
 class Job:
     """One piece of writing, its result, and who waits for it. Made by `Writer.submit`."""
 
@@ -120,6 +130,7 @@ class Writer:
         self._waiting = 0
         self._submitted = 0
         self._delivered = 0
+        self._unanswered: deque[_Batch] = deque()
         self._barriers: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -217,7 +228,14 @@ class Writer:
         try:
             connection.execute("begin immediate")
             for job in batch:
-                job.result = job.function(transaction)
+                changes = connection.total_changes
+                try:
+                    job.result = job.function(transaction)
+                except Refused as refusal:
+                    # Refused before it wrote anything: its neighbours need not run again.
+                    if len(batch) == 1 or connection.total_changes != changes:
+                        raise
+                    job.error = refusal
             connection.execute("commit")
         except Exception as error:
             _roll_back(connection)
@@ -229,7 +247,7 @@ class Writer:
 
     def _run_apart(self, batch: list[Job]) -> None:
         for job in batch:
-            job.result = None
+            job.result = job.error = None
             if self._failing:
                 job.error = Unavailable(retry_after=1)
             else:
@@ -278,10 +296,18 @@ class Writer:
     def _deliver(self, batch: list[Job]) -> None:
         results = [job.result for job in batch if job.error is None]
 
+        # Answers go out in the order of commits, though publishing one batch may take longer than
+        # the next: whoever is answered changes what is kept in memory, and the last must win.
+        delivered = _Batch(batch)
+        self._unanswered.append(delivered)
+
         def answer() -> None:
-            for job in batch:
-                job.settle()
-            self._waiting -= len(batch)
+            delivered.ready = True
+            while self._unanswered and self._unanswered[0].ready:
+                jobs = self._unanswered.popleft().jobs
+                for job in jobs:
+                    job.settle()
+                self._waiting -= len(jobs)
             if not self._waiting:
                 self._idle.set()
 
