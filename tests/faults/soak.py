@@ -185,7 +185,10 @@ class Soak:
     async def compare(self, session: aiohttp.ClientSession, reader: Reader) -> None:
         """Whatever a reader saw, the server has, and nothing between was missed."""
         listed = await everything(session, reader.token, room=reader.room)
-        last = listed[-1]["seq"]
+        headers = {"Authorization": f"Bearer {reader.token}"}
+        async with session.get(f"/ws/messages?{reader.room}&limit=1", headers=headers) as response:
+            # Not the last message's number: a deletion may stand behind it.
+            last = (await response.json())["seq"]
         await asyncio.wait_for(reader.follow(self.url, until_seq=last), 60)
         has: dict[int, JSON] = {m["seq"]: m for m in listed}
         gone = {
@@ -197,7 +200,7 @@ class Soak:
             if event["type"] == "message" and seq in has:
                 assert event["message_id"] == has[seq]["message_id"]
                 assert event["data"] == has[seq]["data"]
-            elif event["type"] == "message":
+            elif event["type"] == "message" and not reader.jumps:
                 assert seq in gone, seq
         if not reader.jumps:
             assert set(has) - set(reader.seen) <= set(range(min(reader.seen)))
