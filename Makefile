@@ -14,11 +14,11 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	sh tests/system_packages.sh
-	$(BIN)/python -m pytest -n 4 $(ARGS)
+	$(BIN)/python -m pytest -n 6 --dist worksteal $(ARGS)
 
 # Everything but the tests that drive a browser.
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n 4 -m "not browser" $(ARGS)
+	$(BIN)/python -m pytest -n 6 --dist worksteal -m "not browser" $(ARGS)
 
 soak: $(VENV)/.test
 	sh tests/system_packages.sh
