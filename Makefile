@@ -14,7 +14,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	sh tests/system_packages.sh
-	$(BIN)/python -m pytest -n 6 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 4 $(ARGS)
 
 # Everything but the tests that drive a browser.
 test-fast: $(VENV)/.test
