@@ -204,6 +204,8 @@ class Chat:
         self, room: RoomKey, draft: MessageDraft, caller: Caller, refusal: Refused
     ) -> Posted:
         """Answer with what an earlier post with this id would get; without one, refuse."""
+        # The first of two at once may be on its way to the disk.
+        await self._db.published()
         earlier = await store.find_earlier(self._db, room, draft, caller.user.id)
         if earlier is None:
             raise refusal

@@ -317,14 +317,12 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
         return f"{places[table].get(key, where)}: [{table}] {key}"
 
     if server.public_url:
-        parts = urlsplit(server.public_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        if not _is_web_address(server.public_url) or "?" in server.public_url:
             raise ConfigError(
                 f"{at('server', 'public_url')}: must be like https://talk.example.com or"
-                " https://example.com/talk"
+                " https://example.com/talk, without a user, a query or a fragment; letters outside"
+                " ASCII in the host are written as punycode"
             )
-        if parts.fragment or parts.username is not None:
-            raise ConfigError(f"{at('server', 'public_url')}: must have no user and no fragment")
         config = replace(config, server=replace(server, public_url=server.public_url.rstrip("/")))
     for network in server.trusted_proxies:
         try:
@@ -358,7 +356,7 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
             origins = tuple(dict.fromkeys(normal_origin(origin) for origin in site.origins))
         except ValueError as error:
             raise ConfigError(f"{place}: origins: {error}") from None
-        if site.webhook_url and urlsplit(site.webhook_url).scheme not in ("http", "https"):
+        if site.webhook_url and not _is_web_address(site.webhook_url):
             raise ConfigError(f"{place}: webhook_url: must start with https:// or http://")
         if site.sso_secret and len(site.sso_secret.encode()) < 32:
             raise ConfigError(f"{place}: sso_secret: must have at least 32 bytes, or be empty")
@@ -367,9 +365,25 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
     return replace(config, sites=tuple(sites), database=replace(config.database, path=path))
 
 
+def _is_web_address(text: str) -> bool:
+    """Whether `text` is the address of a web page or service, without user or fragment."""
+    try:
+        parts = urlsplit(text)
+        normal_origin(f"{parts.scheme}://{parts.netloc}")
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and "*" not in parts.netloc and not parts.fragment
+
+
 def _database_path(url: str, folder: Path, where: str) -> Path:
     scheme, _, rest = url.partition(":")
-    if scheme != "sqlite" or not rest or rest == ":memory:" or rest.endswith("/"):
+    if (
+        scheme != "sqlite"
+        or not rest
+        or rest == ":memory:"
+        or Path(rest).name in ("", "..")
+        or rest.endswith("/")
+    ):
         raise ConfigError(
             f"{where}: must be sqlite: and the path of a file, as in sqlite:talkee.db"
         )

@@ -16,6 +16,7 @@ from .closing import BANNED, REFUSED
 from .errors import InvalidBody
 from .models import FOREVER, RoomKey, User
 from .protocol import rfc3339, site_fields, user_fields
+from .sites import checked_slug
 from .store.backup import BackupFailed, back_up
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ async def set_site(services: Services, given: dict[str, Any]) -> Any:
 
 def _room(services: Services, given: dict[str, Any]) -> RoomKey:
     site = services.sites.get(_number(given, "site"))
-    return RoomKey(site.id, _text(given, "slug"))
+    return RoomKey(site.id, checked_slug(_text(given, "slug")))
 
 
 def _number(given: dict[str, Any], name: str) -> int:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from .clock import Clock
 from .config import Config, normal_origin
-from .errors import InvalidSite, OriginNotAllowed, SiteInSettings, SiteNotFound
+from .errors import InvalidSite, InvalidSlug, OriginNotAllowed, SiteInSettings, SiteNotFound
 from .models import Site
 from .store import sites as store
 from .store.database import Database
@@ -15,6 +15,8 @@ from .text import clean_name
 
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _MOST_ORIGINS = 200
+MAX_SLUG = 256
+_ASCII_SPACE = " \t\n\r\x0b\x0c"
 
 
 class Sites:
@@ -156,3 +158,15 @@ def _is_local(origin: str) -> bool:
     rebuilt = f"{parts.scheme}://{parts.netloc}"
     plain = origin == rebuilt and "@" not in parts.netloc
     return parts.scheme in ("http", "https") and host in _LOCAL_HOSTS and plain
+
+
+def checked_slug(text: str) -> str:
+    """A slug, trimmed of ASCII white space and otherwise taken as it is. Raises InvalidSlug."""
+    slug = text.strip(_ASCII_SPACE)
+    if not 1 <= len(slug) <= MAX_SLUG or any(map(_unwanted_in_slug, slug)):
+        raise InvalidSlug(field="slug")
+    return slug
+
+
+def _unwanted_in_slug(c: str) -> bool:
+    return c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" or c == "\ufffd"

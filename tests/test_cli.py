@@ -93,6 +93,8 @@ def test_a_token_of_the_command_line_speaks_for_its_guest(tmp_path: Path) -> Non
         (["serve", "--port", "70000"], "must be a whole number from 0 to 65535"),
         (["--config", "none.toml"], "cannot be read"),
         (["--config", "none.toml", "site", "list"], "cannot be read"),
+        (["room", "close", ""], "slug must have 1 to 256 characters"),
+        (["room", "close", "x" * 300], "slug must have 1 to 256 characters"),
         (["user", "ban", "77"], "There is no such user"),
         (["user", "ban", "1", "--hours", "-1"], "hours must be from 0"),
         (["message", "delete", "/a", "7c9e6679-7425-40de-944b-e07fc1f90ae7"], "no such message"),
@@ -178,7 +180,7 @@ async def test_the_owner_deletes_closes_bans_and_signs_out_while_the_server_runs
 
                 assert '"seq": 2' in await verb("message", "delete", "/a", posted["message_id"])
                 assert (await event("message_deleted"))["deleted_seq"] == 1
-                await verb("room", "close", "/a")
+                await verb("room", "close", " /a ")
                 assert (await event("room"))["closed"] is True
                 assert (await post(bob))["error"] == "room_closed"
                 await verb("room", "open", "/a")

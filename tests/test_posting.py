@@ -21,12 +21,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from talkee_lite.api.context import checked_slug
 from talkee_lite.config import normal_origin
 from talkee_lite.errors import InvalidSlug, Refused
 from talkee_lite.limits import Buckets, Limits
 from talkee_lite.models import MessageDraft
 from talkee_lite.protocol import decoded_text, message_draft, parse_object
+from talkee_lite.sites import checked_slug
 from talkee_lite.text import clean_name, fold_name
 
 from .harness import (
@@ -1124,3 +1124,17 @@ def test_an_origin_is_kept_as_browsers_send_it(text: str, origin: str) -> None:
 def test_what_is_no_origin_is_refused_with_what_would_be_one(text: str) -> None:
     with pytest.raises(ValueError, match="must be an origin such as"):
         normal_origin(text)
+
+
+async def test_two_at_once_on_the_last_token_are_both_answered_with_the_message(
+    tmp_path: Path,
+) -> None:
+    limits = free_limits(messages_per_second=0.001, messages_burst=1)
+    async with running(config_in(tmp_path, limits=limits)) as server:
+        for n in range(20):
+            token, body = await server.guest(f"Guest {n}"), draft("once")
+            answers = await asyncio.gather(
+                *(server.call("POST", MESSAGES, body, token=token) for _ in range(4))
+            )
+            assert {status for status, _, _ in answers} == {200}
+            assert sum("Idempotent-Replayed" in headers for _, _, headers in answers) == 3

@@ -19,7 +19,6 @@ from ..clock import Clock, SteadyClock
 from ..config import Config
 from ..errors import (
     InvalidSiteId,
-    InvalidSlug,
     RateLimited,
     RequestTimeout,
     TooLarge,
@@ -32,13 +31,11 @@ from ..limits import Limits
 from ..models import Caller, RoomKey, Site
 from ..people import People
 from ..protocol import dump_json, parse_number, parse_object
-from ..sites import Sites
+from ..sites import Sites, checked_slug
 from ..store.database import Database
 from .sockets import Sockets
 
-MAX_SLUG = 256
 _BODY_SECONDS = 10
-_ASCII_SPACE = " \t\n\r\x0b\x0c"
 
 
 @dataclass(slots=True)
@@ -128,18 +125,6 @@ def room_of(request: web.Request, services: Services) -> RoomKey:
     slug = checked_slug(slug)
     services.sites.check_origin(site, request.headers.get("Origin"))
     return RoomKey(site.id, slug)
-
-
-def checked_slug(text: str) -> str:
-    """A slug, trimmed of ASCII white space and otherwise taken as it is. Raises InvalidSlug."""
-    slug = text.strip(_ASCII_SPACE)
-    if not 1 <= len(slug) <= MAX_SLUG or any(map(_unwanted_in_slug, slug)):
-        raise InvalidSlug(field="slug")
-    return slug
-
-
-def _unwanted_in_slug(c: str) -> bool:
-    return c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" or c == "\ufffd"
 
 
 def check_page(request: web.Request, services: Services) -> None:

@@ -115,7 +115,7 @@ class Sockets:
 
     def admit_visitor(self, connection: Connection) -> bool:
         """Count a visitor; False if they have their half of all connections already."""
-        if self._most and len(self._visitors) >= max(1, self._most // 2):
+        if self.limits.connections and len(self._visitors) >= max(1, self._most // 2):
             return False
         self._visitors.add(connection)
         return True
