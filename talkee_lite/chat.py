@@ -13,7 +13,6 @@ from .errors import (
     Banned,
     Forbidden,
     InvalidFilter,
-    InvalidMessageId,
     InvalidPage,
     MessageDeleted,
     MessageIdConflict,
@@ -228,10 +227,10 @@ class Chat:
     async def delete(self, caller: Caller, room: RoomKey, message_id: str) -> Deleted:
         """Erase a message: one's own within 15 minutes, any as a moderator.
 
-        Again answers the same. Raises InvalidMessageId, MessageNotFound or Forbidden.
+        Again answers the same. Raises MessageNotFound or Forbidden.
         """
         if not is_uuid(message_id):
-            raise InvalidMessageId(field="message_id")
+            raise MessageNotFound
         return await self._delete(room, message_id.lower(), caller.user)
 
     async def delete_as_owner(self, room: RoomKey, message_id: str) -> Deleted:
@@ -267,6 +266,10 @@ class Chat:
     async def approve(self, room: RoomKey, message_id: str) -> Entry:
         """Give a held message its place and push it. Raises MessageNotFound."""
         now = self._clock()
+        held = await self._db.write(lambda tx: store.find_message(tx, room, message_id.lower()))
+        if held is not None:
+            # Whoever wrote it may have been away for long: their profile is pushed with it.
+            await self._people.load([held.user_id])
         recorded = await self._db.write(
             lambda tx: store.approve_message(tx, room, message_id.lower(), now)
         )

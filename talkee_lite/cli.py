@@ -184,6 +184,9 @@ def _announce(config: Config, address: str) -> None:
     if not sys.stdout.isatty():
         return
     site_id = config.sites[0].id if config.sites else 1
+    allow = f"talkee-lite site set {site_id} --add-origin https://blog.example.com"
+    if config.sites:
+        allow = f'origins = ["https://blog.example.com"] below [[sites]] id = {site_id}'
     script = f"{config.server.public_url or address}/talkee.js"
     print(
         f"\nOpen it in a browser to see a room. To put it into a page, paste this line:\n\n"
@@ -193,7 +196,7 @@ def _announce(config: Config, address: str) -> None:
         print(
             "Only pages of this machine may use it so far. Before others can, set public_url in\n"
             "talkee.toml to the address that readers will use, and allow your site's origin:\n\n"
-            f"  talkee-lite site set {site_id} --add-origin https://blog.example.com\n"
+            f"  {allow}\n"
         )
     print("Press Ctrl+C to stop.", flush=True)
 

@@ -78,7 +78,7 @@ async def test_a_moderator_may_delete_anything_at_any_time(
     ("message_id", "status", "error"),
     [
         ("7c9e6679-7425-40de-944b-e07fc1f90ae7", 404, "message_not_found"),
-        ("nonsense", 400, "invalid_message_id"),
+        ("nonsense", 404, "message_not_found"),
     ],
 )
 async def test_what_is_not_there_cannot_be_deleted(

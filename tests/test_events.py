@@ -223,8 +223,7 @@ async def test_a_deleted_message_leaves_a_gap_and_an_event(server: Server) -> No
 
 async def test_messages_removed_in_bulk_are_one_event(server: Server) -> None:
     ann, bob = await server.guest("Ann"), await server.guest("Bob")
-    for token in (ann, bob, ann):
-        await server.post(token)
+    posted = [await server.post(token) for token in (ann, bob, ann)]
     user = (await server.services.tokens.identify(ann)).user
     async with reader(server, bob) as (client, _):
         await server.services.db.write(lambda tx: store.remove_messages_of(tx, HERE, user.id, 0, 1))
@@ -236,6 +235,10 @@ async def test_messages_removed_in_bulk_are_one_event(server: Server) -> None:
         assert kinds == ["gap", "message", "gap", "messages_removed"]
         server.services.chat._records._records.clear()
     assert len((await server.latest(bob, query="&after=0"))["deleted"]) == 2
+    status, answer, _ = await server.call(
+        "DELETE", f"/ws/messages/{posted[0]['message_id']}?{ROOM}", token=ann
+    )
+    assert (status, answer["seq"]) == (200, 4)
 
 
 async def test_a_held_message_gets_its_number_and_is_pushed_when_it_is_approved(
@@ -321,6 +324,8 @@ async def test_a_room_that_is_closed_says_so_and_takes_nothing(server: Server) -
         assert (await server.call("POST", f"/ws/messages?{ROOM}", first, token=token))[0] == 200
         async with reader(server, token) as (_, ready):
             assert ready["room"]["closed"] is True
+        # Closing what is closed is no change, and no event.
+        await server.services.chat.set_closed(HERE, closed=True)
         await server.services.chat.set_closed(HERE, closed=False)
         assert (await frame(client))["closed"] is False
         await server.post(token, "open again")

@@ -705,7 +705,13 @@ async def test_the_cure_names_the_site_that_was_asked_for(
             "X-TALKEE-SITE-ID: 2",
             "Origin: https://new.example",
         )
-    assert "site set 2 --add-origin https://new.example" in caplog.text
+        added = await server.services.sites.add(name="Blog", origins=[], public_chat=False)
+        await raw_call(
+            server, f"/api/slugs?site_id={added.id}&slug=/a", "Origin: https://other.example"
+        )
+    # One that stands in the settings is changed there alone.
+    assert "add https://new.example to origins of [[sites]] id = 2" in caplog.text
+    assert f"site set {added.id} --add-origin https://other.example" in caplog.text
 
 
 # CORS.

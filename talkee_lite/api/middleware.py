@@ -179,6 +179,21 @@ def _preflight(request: web.Request, services: Services) -> web.Response:
     )
 
 
+def _cure(origin: str, site_id: str, services: Services) -> str | None:
+    """What the owner does to let the page in; None for an origin that no site can list."""
+    try:
+        # Whatever a client sends must be safe to paste into a shell.
+        listed = normal_origin(origin)
+    except ValueError:
+        return None
+    sites = services.sites.all()
+    number = parse_number(site_id)
+    site = next((site for site in sites if site.id == number), sites[0])
+    if site.from_settings:
+        return f"add {listed} to origins of [[sites]] id = {site.id} in the settings and restart"
+    return f"talkee-lite site set {site.id} --add-origin {listed}"
+
+
 def _report_origin(request: web.Request, services: Services) -> None:
     """Tell the owner, once a minute for each origin, what would let that page in."""
     origin = request.headers.get("Origin", "")
@@ -190,12 +205,7 @@ def _report_origin(request: web.Request, services: Services) -> None:
         reported.clear()
     reported[origin] = now
     site_id = request.headers.get("X-TALKEE-SITE-ID") or query_of(request).get("site_id", "1")
-    try:
-        # Whatever a client sends must be safe to paste into a shell.
-        listed = normal_origin(origin)
-        cure = f"talkee-lite site set {parse_number(site_id) or 1} --add-origin {listed}"
-    except ValueError:
-        cure = None
+    cure = _cure(origin, site_id, services)
     log_event(
         _log,
         logging.WARNING,

@@ -191,9 +191,15 @@ def delete_message(
     about = stored.entry.about_seq
     if stored.entry.status is Status.DELETED:
         line = tx.fetch_one(
-            "select seq, created_at from room_log where page_id = :page_id"
-            " and message_row = :row and kind = 'deleted'",
-            {"page_id": stored.page_id, "row": stored.row},
+            "select seq, created_at from room_log where page_id = :page_id and seq > :about"
+            " and (message_row = :row and kind = 'deleted'"
+            " or user_id = :user_id and kind = 'removed') order by seq limit 1",
+            {
+                "page_id": stored.page_id,
+                "row": stored.row,
+                "user_id": stored.entry.user_id,
+                "about": about,
+            },
         )
         seq = line["seq"] if line else 0
         return Recorded(room, _deletion(stored.entry, seq, about, now), is_new=False)
@@ -274,8 +280,14 @@ def remove_messages_of(
     return Recorded(room, Entry(seq, LogKind.REMOVED, "", "", "", now, user_id))
 
 
-def set_room_closed(tx: Transaction, room: RoomKey, closed: bool, now: int) -> RoomChanged:
-    """Close a room, or open it again."""
+def set_room_closed(tx: Transaction, room: RoomKey, closed: bool, now: int) -> RoomChanged | None:
+    """Close a room, or open it again; None if it was so already."""
+    before = tx.fetch_one(
+        "select closed from pages where site_id = :site_id and slug = :slug",
+        {"site_id": room.site_id, "slug": room.slug},
+    )
+    if (before is not None and bool(before["closed"])) == closed:
+        return None
     row = tx.fetch_one(
         "insert into pages (site_id, slug, closed, created_at)"
         " values (:site_id, :slug, :closed, :now) on conflict (site_id, slug) do update set"
