@@ -27,7 +27,7 @@ from .api.control import make_control_app
 from .api.middleware import error_response, new_request_id
 from .app import drain, make_app
 from .config import Config, LogConfig
-from .errors import BadRequest, InternalError, Refused
+from .errors import BadRequest, ExpectationFailed, InternalError, Refused
 from .logs import JsonFormatter, TextFormatter, log_event
 
 _log = logging.getLogger(__name__)
@@ -82,6 +82,14 @@ class _RequestHandler(RequestHandler):
         response.headers.update({"X-Request-Id": request_id, "Server": "talkee-lite"})
         response.force_close()
         return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; aiohttp's own to `Expect` on an unknown address is made like all ours."""
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = self.handle_error(request, resp.status, ExpectationFailed())
+        return await super().finish_response(request, resp, start_time)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; a body that turns out broken ends its request now, not at its time limit."""

@@ -383,3 +383,14 @@ async def test_a_connection_goes_on_after_an_error(server: Server) -> None:
             await reader.readexactly(int(length))
     finally:
         writer.close()
+
+
+@pytest.mark.parametrize("request_line", ["GET /nothing", "POST /hc", "GET /api/assets"])
+async def test_an_expectation_that_is_not_met_is_refused_everywhere(
+    server: Server, caplog: pytest.LogCaptureFixture, request_line: str
+) -> None:
+    head = f"{request_line} HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n"
+    answer = parse_answer(await exchange(server.port, head.encode()))
+    assert answer.status == 417
+    assert_error(answer.body, answer.headers, 417, "expectation_failed")
+    assert_quiet(caplog)

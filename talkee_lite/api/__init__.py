@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from ..errors import ExpectationFailed
 from . import auth, messages, pages, sites, status, users
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,9 +41,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 
 
 async def _expect(request: web.Request) -> web.StreamResponse | None:
-    """Answer `Expect` (RFC 9110, section 10.1.1). Raises ExpectationFailed."""
+    """Answer `Expect: 100-continue` (RFC 9110, section 10.1.1); the edge refuses any other."""
     if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
-        raise ExpectationFailed
+        return None
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     # The interim answer is not part of the response, whose size is counted from here.
     request.writer.output_size = 0

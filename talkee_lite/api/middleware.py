@@ -14,6 +14,7 @@ from aiohttp import web
 from ..config import normal_origin
 from ..errors import (
     BadRequest,
+    ExpectationFailed,
     InternalError,
     MethodNotAllowed,
     NotFound,
@@ -81,6 +82,8 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = time.perf_counter() if services.config.log.access else 0.0
     refusal: Refused | None = None
     try:
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            raise ExpectationFailed
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             response: web.StreamResponse = _preflight(request, services)
         else:
