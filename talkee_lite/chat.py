@@ -48,7 +48,7 @@ from .protocol import (
     parse_number,
     room_fields,
 )
-from .records import Line, Record, Records
+from .records import LINES, Line, Record, Records
 from .store import messages as store
 from .store.database import Database
 from .store.writer import Transaction
@@ -358,6 +358,12 @@ class Chat:
     async def load_record(self, room: RoomKey) -> Record:
         """The record of a room that somebody is about to join."""
         return await self._records.load(room, keep=True)
+
+    def missed_since(self, record: Record, since: tuple[str, int]) -> int | None:
+        """How many lines somebody missed who holds this epoch and `seq`; None: not to be served."""
+        epoch, seq = since
+        missed = record.seq - seq
+        return missed if epoch == self.epoch and 0 <= missed <= LINES else None
 
     def is_current(self, room: RoomKey, record: Record) -> bool:
         """Whether a record is still the one that follows each commit."""

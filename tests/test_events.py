@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -385,3 +386,39 @@ async def test_visitors_leave_when_a_chat_is_made_private(server: Server) -> Non
         assert visitor.close_code == 1012
     async with reader(server, None) as (_, ready):
         assert ready["seq"] is None
+
+
+async def test_a_token_can_be_renewed_and_an_error_told_during_a_replay(tmp_path: Path) -> None:
+    async with running(config_in(tmp_path, limits=free_limits())) as server:
+        token = await server.guest()
+        await fill(server, token, LINES, size=4095)
+        since = {"epoch": server.services.db.epoch, "seq": 0}
+        sock = socket.create_connection(("127.0.0.1", server.port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        async with connect(f"{server.ws_url}?{ROOM}", sock=sock, max_queue=1) as client:
+            (connection,) = server.services.sockets.connections
+            assert connection._transport is not None
+            theirs = connection._transport.get_extra_info("socket")
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+            auth = {"type": "auth", "token": token, "events": True, "since": since}
+            await client.send(json.dumps(auth))
+            assert json.loads(await client.recv())["recovered"]
+            await until(lambda: connection.unsent() > 0)
+            assert not connection.entered
+            status, answer, _ = await server.call("POST", "/api/auth/renew", token=token)
+            assert status == 200
+            new = answer["data"]["access_token"]
+            before = connection.jti
+            await client.send("what?")
+            await client.send(json.dumps({"type": "auth", "token": new}))
+            await until(lambda: connection.jti != before)
+            assert not connection.entered
+            kinds: set[str] = set()
+            seqs: list[int] = []
+            while len(seqs) < LINES:
+                event = await frame(client)
+                kinds.add(event["type"])
+                if event["type"] == "message":
+                    seqs.append(event["seq"])
+            assert seqs == list(range(1, LINES + 1))
+            assert kinds == {"message", "error"}

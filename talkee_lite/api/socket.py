@@ -45,7 +45,6 @@ from ..protocol import (
     ready_frame,
     room_fields,
 )
-from ..records import LINES
 
 if TYPE_CHECKING:
     from .sockets import Sockets
@@ -84,6 +83,7 @@ class Connection(asyncio.Protocol):
         "_paused_at",
         "_pinged_at",
         "_progress",
+        "_replaying",
         "_request_id",
         "_transport",
         "_written",
@@ -110,6 +110,7 @@ class Connection(asyncio.Protocol):
         self._parser: ServerProtocol | None = None
         self._partial: bytes | None = None
         self._authenticating: asyncio.Task[None] | None = None
+        self._replaying: asyncio.Task[None] | None = None
         self._expires_at = 0
         self._deadline = self._pinged_at = self._paused_at = self._event_ping_at = 0.0
         self._frames_since = 0.0
@@ -194,8 +195,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._note_end(self._code or 1006)
-        if self._authenticating is not None:
-            self._authenticating.cancel()
+        for task in (self._authenticating, self._replaying):
+            if task is not None:
+                task.cancel()
         self._keeper.remove(self)
         log_event(
             _log,
@@ -246,15 +248,16 @@ class Connection(asyncio.Protocol):
         if self._code:
             return
         auth = auth_frame(text)
+        begun = self.entered or self._replaying is not None
         if auth is None:
-            if self._authenticating is None and not self.entered:
+            if self._authenticating is None and not begun:
                 self.close(NOT_AUTH, "the first frame must be auth")
             else:
                 self._complain("This frame was not understood.")
         elif self._authenticating is not None:
             # Sent before the first was answered: looked at after it.
             self._authenticating.add_done_callback(lambda _: self._take_text(text))
-        elif not self.entered:
+        elif not begun:
             self._authenticating = asyncio.create_task(self._guard(self._begin, auth))
         elif auth.token is None or not self.user_id:
             self._complain("To become a person, or a visitor, connect anew.")
@@ -263,8 +266,8 @@ class Connection(asyncio.Protocol):
 
     def _complain(self, sentence: str) -> None:
         """Tell a client that asked for events; others are not disturbed."""
-        if self.audience is not Audience.PLAIN and self.entered:
-            self.deliver(event_frame({"type": "error", "error": "bad_frame", "msg": sentence}))
+        if self.audience is not Audience.PLAIN:
+            self._write(event_frame({"type": "error", "error": "bad_frame", "msg": sentence}))
 
     async def _guard(self, work: Callable[[AuthFrame], Awaitable[object]], auth: AuthFrame) -> None:
         """Run what an `auth` frame asks for, and close by the rules if it fails."""
@@ -280,7 +283,8 @@ class Connection(asyncio.Protocol):
             _log.exception("socket failed id=%s", self._request_id)
             self.close(INTERNAL_ERROR, "internal error")
         finally:
-            self._authenticating = None
+            if self._authenticating is asyncio.current_task():
+                self._authenticating = None
 
     async def _identify(self, auth: AuthFrame) -> User | None:
         """Take the token's session, if it may be here; else the connection is closed."""
@@ -331,12 +335,9 @@ class Connection(asyncio.Protocol):
             record = await chat.load_record(room)
         if self._code:
             return
-        recovered, missed = None, 0
-        if auth.since is not None:
-            epoch, seq = auth.since
-            missed = record.seq - seq
-            recovered = epoch == chat.epoch and 0 <= missed <= LINES
-        if not recovered or not missed:
+        missed = chat.missed_since(record, auth.since) if auth.since else 0
+        recovered = missed is not None if auth.since else None
+        if not missed:
             self._enter(Audience.EVENTS, record.seq)
         else:
             self.online = self._keeper.hub.online_with(room, self.user_id)
@@ -351,8 +352,12 @@ class Connection(asyncio.Protocol):
                 room=record.state,
             )
         )
-        if recovered and missed:
+        if missed:
+            # Long as it may take, the token can be renewed meanwhile.
+            self.audience = Audience.EVENTS
+            self._replaying, self._authenticating = self._authenticating, None
             await self._replay(record.seq - missed, record.state)
+            self._replaying = None
 
     async def _replay(self, seq: int, told_state: RoomState) -> None:
         """Send the record from behind `seq` at the reader's pace, then join."""
@@ -438,11 +443,8 @@ class Connection(asyncio.Protocol):
         self._hang_up()
 
     def _hang_up(self) -> None:
-        """End our side after the close frame (RFC 6455, section 7.1.1); the client ends its own.
-
-        Closing at once, with bytes unread, would reset the connection, and the client might never
-        see why. Nothing more is read, and the sweeper waits only so long.
-        """
+        """End our side after the close frame (RFC 6455, section 7.1.1); the client ends its own."""
+        # Closing at once, with bytes unread, would reset the connection: nobody would see why.
         self._frames = _DEAF_FRAMES + 1
         self._deadline = self._keeper.now() + _CLOSING_SECONDS
         if self._transport is None:
