@@ -10,7 +10,10 @@ MAX_NAME = 64
 # Control characters other than line feed and tab, surrogates, and what XML 1.0 cannot hold.
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 # Default-ignorable code points (Unicode, DerivedCoreProperties) that are not of category Cf.
-_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0]")
+_INVISIBLE = re.compile(
+    "[\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u2065\\u3164\\ufe00-\\ufe0f\\uffa0\\ufff0-\\ufff8"
+    "\\U000e0000-\\U000e0fff]"
+)
 
 
 def clean_text(text: str) -> str:

@@ -762,3 +762,12 @@ async def test_a_renewal_does_not_outlive_signing_out_everywhere(server: Server)
         if status == 200:
             token = answer["data"]["access_token"]
         assert (await server.call("GET", "/api/me", token=token))[0] == 401
+
+
+@pytest.mark.parametrize("mark", ["\u2065", "\ufff0", "\U000e0080", "\u200b", "\u3164", "\ufe0f"])
+async def test_what_nobody_sees_does_not_free_a_reserved_name(tmp_path: Path, mark: str) -> None:
+    config = config_in(tmp_path, auth=AuthConfig(reserved_names=("Admin",)))
+    async with running(config) as server:
+        body = {"method": "guest", "full_name": f"Ad{mark}min{mark}"}
+        status, answer, _ = await server.call("POST", "/api/auth/login", body)
+        assert (status, answer["error"]) == (409, "name_reserved")
