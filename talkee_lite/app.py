@@ -20,7 +20,7 @@ from aiohttp import web
 
 from .api import add_routes
 from .api.context import SERVICES, Services
-from .api.middleware import edge
+from .api.framework import edge
 from .api.sockets import Sockets
 from .auth import offered
 from .auth.tokens import Tokens, load_secret

@@ -48,9 +48,10 @@ from .protocol import (
     parse_number,
     room_fields,
 )
-from .records import LINES, Line, Record, Records
+from .records import LINES, Latest, Line, Record, Records
 from .store import messages as store
 from .store.database import Database
+from .store.posting import Post, post_messages
 from .store.writer import Transaction
 
 MOST_LISTED = 100
@@ -189,8 +190,8 @@ class Chat:
                 refusal = RoomClosed()
             return await self._refuse(room, draft, caller, refusal)
         try:
-            result = await self._db.write(
-                lambda tx: store.post_message(tx, room, draft, user.id, now)
+            result: PostResult = await self._db.write_one(
+                post_messages, Post(room, draft, user.id, now)
             )
         except Unavailable as refusal:
             self._pace.give_back(keys, pace_now)
@@ -404,20 +405,19 @@ class Chat:
         return await self._listing(room, page, query)
 
     async def _latest(self, room: RoomKey, limit: int) -> Listing:
-        record = await self._records.load(room)
+        record = self._records.find(room) or await self._records.load(room)
+        kept = record.latest
+        if kept is not None and (kept.generation, kept.limit) == (self._people.generation, limit):
+            return Listing(self._db.epoch, record.seq, kept.messages, kept.has_more, None)
         found = record.messages(limit)
         if found is None:
             page = await store.list_before(self._db, room, None, limit)
             return await self._listing(room, page, Query(None, None, limit))
         seq, (lines, has_more) = record.seq, found
         await self._people.load(line.user_id for line in lines)
-        kept = record.latest
-        if kept is not None and kept[:2] == (self._people.generation, limit):
-            messages = kept[2]
-        else:
-            messages = self._array(room, lines)
-            if record.seq == seq:
-                record.latest = (self._people.generation, limit, messages)
+        messages = self._array(room, lines)
+        if record.seq == seq:
+            record.latest = Latest(self._people.generation, limit, messages, has_more)
         return Listing(self._db.epoch, seq, messages, has_more, None)
 
     async def _listing(self, room: RoomKey, page: store.Page, query: Query) -> Listing:

@@ -6,6 +6,7 @@ codes are part of the public protocol (docs/protocol.md) and never change their 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -152,6 +153,11 @@ class MethodNotAllowed(Refused):
     status = 405
     code = "method_not_allowed"
     sentence = "This address does not take that method."
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.allowed = frozenset(allowed)
+        """The methods that it takes (RFC 9110, section 15.5.6)."""
 
 
 class RequestTimeout(Refused):

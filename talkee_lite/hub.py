@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from time import perf_counter
 from typing import Protocol
 
 from .models import RoomKey
@@ -16,6 +17,10 @@ from .protocol import event_frame
 
 SLICE = 500
 """Sockets served before the loop gets a turn; rooms with more are served in slices."""
+REST = 0.4
+"""How long a room rests after everybody in it was served, as a share of the time that took."""
+_LEAST_REST = 0.001
+_MOST_REST = 0.01
 PRESENCE_SECONDS = 2.0
 """The least time between two `presence` events of one room."""
 
@@ -40,12 +45,67 @@ class Listener(Protocol):
         """Send `data` or give the connection up; never waits, never raises."""
 
 
+class _Pass:
+    """Frames on their way to everybody in a room: one write for each."""
+
+    __slots__ = ("done", "frames", "instead", "listeners")
+
+    def __init__(self, instead: Mapping[Listener, bytes]) -> None:
+        self.frames: dict[Audience, bytes] = {}
+        self.instead = instead
+        self.done: list[Callable[[], None]] = []
+        self.listeners: list[Listener] | None = None
+        """Who gets it; None: whoever is there when it begins, since nobody came meanwhile."""
+
+    def add(self, frames: Mapping[Audience, bytes], done: Callable[[], None]) -> None:
+        """Let more frames travel along."""
+        for audience, data in frames.items():
+            if data:
+                self.frames[audience] = self.frames.get(audience, b"") + data
+        self.done.append(done)
+
+    def settle(self, room: _Room) -> list[Listener]:
+        """Fix who gets it: those who are there now."""
+        if self.listeners is None:
+            self.listeners = [
+                listener for audience in self.frames for listener in room.listeners[audience]
+            ]
+        return self.listeners
+
+    def serve(self, some: Sequence[Listener]) -> None:
+        """Give some of the listeners their frames."""
+        frames, instead = self.frames, self.instead
+        if instead:
+            for listener in some:
+                data = instead.get(listener, frames[listener.audience])
+                if data:
+                    listener.deliver(data)
+        else:
+            for listener in some:
+                listener.deliver(frames[listener.audience])
+
+
 class _Room:
-    __slots__ = ("backlog", "listeners", "people", "presence_at", "presence_timer", "seq")
+    __slots__ = (
+        "backlog",
+        "listeners",
+        "people",
+        "presence_at",
+        "presence_timer",
+        "rests_until",
+        "seq",
+        "spent",
+        "turn",
+    )
 
     def __init__(self) -> None:
         self.listeners: dict[Audience, dict[Listener, None]] = {kind: {} for kind in Audience}
-        self.backlog: deque[tuple[list[tuple[Listener, bytes]], Callable[[], None]]] = deque()
+        self.backlog: deque[_Pass] = deque()
+        """What was published and has not reached everybody; the first is under way."""
+        self.turn: asyncio.Handle | None = None
+        """When the first pass goes on."""
+        self.spent = 0.0
+        self.rests_until = 0.0
         self.people: dict[int, int] = {}
         self.seq = 0
         self.presence_at = float("-inf")
@@ -64,7 +124,12 @@ class Hub:
 
     def join(self, room: RoomKey, listener: Listener, seq: int) -> None:
         """From now on `listener` gets what is published in `room`, whose last line is `seq`."""
-        there = self._rooms.setdefault(room, _Room())
+        there = self._rooms.get(room)
+        if there is None:
+            there = self._rooms[room] = _Room()
+        for waiting in there.backlog:
+            # Whoever comes now has by other ways what was published before.
+            waiting.settle(there)
         there.seq = max(there.seq, seq)
         there.listeners[listener.audience][listener] = None
         if listener.user_id:
@@ -119,44 +184,53 @@ class Hub:
         """Give everyone who listens to `room` now the frames of their kind: one write each.
 
         `seq` is the last line's number; `instead` holds what single listeners get in place of it.
-        `done` is called once all have been served; in a large room that takes several turns of
-        the loop, and what is published meanwhile waits behind it.
+        `done` is called once all have been served. In a large room that takes several turns of
+        the loop, and what is published meanwhile waits behind it, to go out together: a write
+        costs the system as much as eight messages in it. For the same reason, and so that others
+        get their turn, a room whose passes take long rests after each.
         """
         there = self._rooms.get(room)
         if there is None:
             done()
             return
         there.seq = max(there.seq, seq)
-        if there.count <= SLICE and not there.backlog and not instead:
-            for audience, data in frames.items():
-                if data:
-                    # A copy: one that is given up leaves the room while it is being served.
-                    for listener in list(there.listeners[audience]):
-                        listener.deliver(data)
-            done()
-            return
-        special = instead or {}
-        pairs = [
-            (listener, special.get(listener, data))
-            for audience, data in frames.items()
-            for listener in there.listeners[audience]
-        ]
-        there.backlog.append((pairs, done))
-        if len(there.backlog) == 1:
-            self._serve_slice(room, there, 0)
+        last = there.backlog[-1] if there.backlog else None
+        if last is None or instead or last.instead or last.listeners is not None:
+            last = _Pass(instead or {})
+            there.backlog.append(last)
+        last.add(frames, done)
+        if there.turn is None:
+            loop = asyncio.get_running_loop()
+            if there.rests_until > loop.time():
+                there.turn = loop.call_at(there.rests_until, self._serve, room, there, 0)
+            else:
+                self._serve(room, there, 0)
 
-    def _serve_slice(self, room: RoomKey, there: _Room, start: int) -> None:
-        pairs, done = there.backlog[0]
+    def _serve(self, room: RoomKey, there: _Room, start: int) -> None:
+        """One slice of the room's first pass, and whatever comes after it."""
+        began = perf_counter()
+        first = there.backlog[0]
+        listeners = first.settle(there)
         end = start + SLICE
-        for listener, data in pairs[start:end]:
-            if data:
-                listener.deliver(data)
-        if end >= len(pairs):
-            there.backlog.popleft()
+        first.serve(listeners[start:end] if start or end < len(listeners) else listeners)
+        there.spent += perf_counter() - began
+        loop = asyncio.get_running_loop()
+        if end < len(listeners):
+            there.turn = loop.call_soon(self._serve, room, there, end)
+            return
+        there.backlog.popleft()
+        there.turn = None
+        rest = min(there.spent * REST, _MOST_REST)
+        there.spent = 0.0
+        if rest >= _LEAST_REST:
+            there.rests_until = loop.time() + rest
+        for done in first.done:
             done()
-            end = 0
         if there.backlog:
-            asyncio.get_running_loop().call_soon(self._serve_slice, room, there, end)
+            if there.rests_until > loop.time():
+                there.turn = loop.call_at(there.rests_until, self._serve, room, there, 0)
+            else:
+                there.turn = loop.call_soon(self._serve, room, there, 0)
         elif not there.count and self._rooms.get(room) is there:
             self._forget(room, there)
 

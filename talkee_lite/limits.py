@@ -74,9 +74,12 @@ class Limits:
 
     def take(self, keys: tuple[Hashable, ...], now: float) -> float:
         """Take a token for `keys[i]` from bucket i; 0.0, or the seconds to wait and none taken."""
-        wait = max(bucket.wait(key, now) for bucket, key in zip(self._buckets, keys, strict=True))
+        pairs = tuple(zip(self._buckets, keys, strict=True))
+        wait = 0.0
+        for bucket, key in pairs:
+            wait = max(wait, bucket.wait(key, now))
         if wait == 0.0:
-            for bucket, key in zip(self._buckets, keys, strict=True):
+            for bucket, key in pairs:
                 bucket.take(key, now)
         return wait
 

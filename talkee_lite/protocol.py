@@ -5,11 +5,12 @@ docs/protocol.md describes what is built and read here.
 
 from __future__ import annotations
 
-import base64
 import re
 from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -36,7 +37,12 @@ def is_uuid(text: str) -> bool:
 def rfc3339(microseconds: int) -> str:
     """A time as RFC 3339 in UTC with microseconds: `2023-02-06T08:26:17.800860Z`."""
     seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+    return f"{_whole_seconds(seconds)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _whole_seconds(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse_number(text: str, *, zero: bool = False) -> int | None:
@@ -98,11 +104,11 @@ def message_draft(body: dict[str, Any], max_data_bytes: int) -> MessageDraft:
 def decode_base64(data: str) -> bytes | None:
     """Canonical standard base64 with padding (RFC 4648, section 4), decoded; else None."""
     try:
-        decoded = base64.b64decode(data, validate=True)
+        decoded = a2b_base64(data, strict_mode=True)
     except (Base64Error, ValueError):
         return None
     # Only one spelling is canonical: no stray bits before the padding (RFC 4648, section 3.5).
-    return decoded if base64.b64encode(decoded).decode() == data else None
+    return decoded if b2a_base64(decoded, newline=False).decode() == data else None
 
 
 def decoded_text(decoded: bytes) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from .models import Entry, LogKind, RoomKey, RoomState, Status
 from .protocol import gap_frame, message_head, record_frame
@@ -55,6 +56,16 @@ class Line:
         self.head, self.frame = b"", gap_frame(self.seq)
 
 
+class Latest(NamedTuple):
+    """The latest messages as a JSON array, as long as nothing in it changes."""
+
+    generation: int
+    """Of the profiles in it."""
+    limit: int
+    messages: bytes
+    has_more: bool
+
+
 class Record:
     """One room's latest lines. `seq` is the last one's number, 0 in an empty room."""
 
@@ -65,8 +76,7 @@ class Record:
         self.state = state
         self.lines = deque(lines, maxlen=LINES)
         self.cost = sum(line.cost for line in self.lines)
-        self.latest: tuple[int, int, bytes] | None = None
-        """The latest list as bytes: the profiles' generation, the limit, the list."""
+        self.latest: Latest | None = None
 
     def append(self, line: Line) -> int:
         """Take the next line; a line that the record has already is ignored. Bytes gained."""

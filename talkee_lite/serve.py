@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,9 +22,13 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from .api import LIGHT, plain_routes
 from .api.context import SERVICES
 from .api.control import make_control_app
-from .api.middleware import error_response, new_request_id
+from .api.door import Doors
+from .api.exchange import Handler
+from .api.framework import to_response
+from .api.middleware import error_answer, new_request_id
 from .app import drain, make_app
 from .config import Config, LogConfig
 from .errors import BadRequest, ExpectationFailed, InternalError, Refused
@@ -78,7 +82,7 @@ class _RequestHandler(RequestHandler):
             )
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was already begun")
-        response = error_response(refusal, request_id)
+        response = to_response(error_answer(refusal, request_id))
         response.headers.update({"X-Request-Id": request_id, "Server": "talkee-lite"})
         response.force_close()
         return response
@@ -111,25 +115,51 @@ class _Server(web.Server):
 
     def __init__(self, handler: Any, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
         super().__init__(handler, loop=loop, **kwargs)
+        self.doors: Doors | None = None
         self._handler_arguments = {
             name: value for name, value in kwargs.items() if name != "request_factory"
         }
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> Any:
+        """A connection's first protocol: a front door, where there are any."""
+        return self.make_handler() if self.doors is None else self.doors.make()
+
+    def make_handler(self) -> RequestHandler:
+        """aiohttp's protocol for a connection."""
         return _RequestHandler(self, loop=self._loop, **self._handler_arguments)
+
+    def pre_shutdown(self) -> None:
+        if self.doors is not None:
+            self.doors.close_idle()
+        super().pre_shutdown()
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        if self.doors is not None:
+            await self.doors.close(timeout or 0.0)
+        await super().shutdown(timeout)
 
 
 class Runner(web.AppRunner):
-    """An AppRunner whose connections answer malformed requests as JSON, and log nothing."""
+    """An AppRunner whose connections answer malformed requests as JSON, and log nothing.
 
-    def __init__(self, app: web.Application, shutdown_seconds: float = 8.0) -> None:
+    Plain requests for `routes` (method and path) do not pass aiohttp: see `api/door.py`.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        shutdown_seconds: float = 8.0,
+        *,
+        routes: Mapping[tuple[str, str], Handler] | None = None,
+    ) -> None:
         # aiohttp may wait this long twice: for handlers to end, and for those it cancelled.
         super().__init__(app, access_log=None, shutdown_timeout=min(1.0, shutdown_seconds / 8))
+        self._routes = routes
 
     async def _make_server(self) -> web.Server:
         await super()._make_server()
         app = self.app
-        return _Server(
+        server = _Server(
             app._handle,
             asyncio.get_running_loop(),
             request_factory=app._make_request,
@@ -138,6 +168,9 @@ class Runner(web.AppRunner):
             lingering_time=_LINGERING_SECONDS,
             logger=_http_log,
         )
+        if self._routes:
+            server.doors = Doors(app[SERVICES], self._routes, LIGHT, server.make_handler)
+        return server
 
 
 def run_server(config: Config, ready: Callable[[Config, str], None]) -> None:
@@ -164,7 +197,7 @@ async def _serve(config: Config, ready: Callable[[Config, str], None]) -> None:
     _raise_file_limit()
     app = make_app(config)
     shutdown_seconds = config.server.shutdown_seconds
-    runner = Runner(app, shutdown_seconds)
+    runner = Runner(app, shutdown_seconds, routes=plain_routes())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

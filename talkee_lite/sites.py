@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from .clock import Clock
@@ -149,6 +150,7 @@ def _matches(origin: str, patterns: Iterable[str]) -> bool:
     return False
 
 
+@lru_cache(maxsize=1024)
 def _is_local(origin: str) -> bool:
     try:
         parts = urlsplit(origin)
@@ -160,6 +162,7 @@ def _is_local(origin: str) -> bool:
     return parts.scheme in ("http", "https") and host in _LOCAL_HOSTS and plain
 
 
+@lru_cache(maxsize=4096)
 def checked_slug(text: str) -> str:
     """A slug, trimmed of ASCII white space and otherwise taken as it is. Raises InvalidSlug."""
     slug = text.strip(_ASCII_SPACE)

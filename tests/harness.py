@@ -25,6 +25,7 @@ import aiohttp
 from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 
+from talkee_lite.api import plain_routes
 from talkee_lite.api.context import SERVICES, Services
 from talkee_lite.app import make_app
 from talkee_lite.config import Config, DatabaseConfig, LimitsConfig
@@ -152,7 +153,7 @@ async def running(config: Config) -> AsyncIterator[Server]:
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     port = listening.getsockname()[1]
     app = make_app(replace(config, server=replace(config.server, port=port)))
-    runner = Runner(app)
+    runner = Runner(app, routes=plain_routes())
     await runner.setup()
     try:
         await web.SockSite(runner, listening, backlog=4096).start()

@@ -19,6 +19,7 @@ from talkee_lite.control import VERBS
 from talkee_lite.models import MessageDraft, RoomKey
 from talkee_lite.records import LINES
 from talkee_lite.store import messages as store
+from talkee_lite.store.posting import Post, post_messages
 
 from .harness import JSON, ROOM, Server, config_in, draft, free_limits, running, until
 
@@ -58,9 +59,7 @@ async def fill(server: Server, token: str, count: int, *, size: int = 6) -> None
     drafts = [MessageDraft(f"{n:08x}-0000-4000-8000-{n:012x}", "text", data) for n in range(count)]
     await asyncio.gather(
         *(
-            server.services.db.write(
-                lambda tx, d=d: store.post_message(tx, HERE, d, caller.user.id, 1)  # type: ignore[misc]
-            )
+            server.services.db.write_one(post_messages, Post(HERE, d, caller.user.id, 1))
             for d in drafts
         )
     )
@@ -249,8 +248,8 @@ async def test_a_held_message_gets_its_number_and_is_pushed_when_it_is_approved(
     user = (await server.services.tokens.identify(token)).user
     held = MessageDraft("7c9e6679-7425-40de-944b-e07fc1f90ae7", "text", "SGk=")
     async with reader(server, token) as (client, _):
-        result = await server.services.db.write(
-            lambda tx: store.post_message(tx, HERE, held, user.id, 5, hold=True)
+        result = await server.services.db.write_one(
+            post_messages, Post(HERE, held, user.id, 5, hold=True)
         )
         assert result.entry is not None
         assert result.entry.seq == 0

@@ -26,6 +26,7 @@ from websockets.asyncio.client import connect
 from websockets.frames import Opcode
 
 from talkee_lite.api.context import SERVICES, Services
+from talkee_lite.api.exchange import Upgrade
 from talkee_lite.api.handover import hand_over
 from talkee_lite.app import make_app
 from talkee_lite.serve import Runner
@@ -262,7 +263,7 @@ async def test_a_connection_that_is_gone_is_not_handed_over() -> None:
 
     request: Any = Gone()
     with pytest.raises(ConnectionResetError):
-        hand_over(request, asyncio.Protocol(), "accept", "id")
+        hand_over(request, Upgrade(protocol=asyncio.Protocol()))
 
 
 @on_each_loop

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -295,7 +296,62 @@ async def test_a_large_room_is_served_in_slices_in_order_and_complete(count: int
     await asyncio.sleep(0)
     assert sum(len(ear.heard) for ear in ears) <= 2 * SLICE
     await until(lambda: done == [b"1", b"2", b"3"])
-    assert all(ear.heard == [b"1", b"2", b"3"] for ear in ears)
+    # What was published while others were served goes out in one write.
+    assert all(ear.heard == [b"1", b"23"] for ear in ears)
+
+
+async def test_who_comes_while_batches_wait_gets_only_what_is_published_later() -> None:
+    hub, done = Hub(), list[bytes]()
+    ears = join(hub, SLICE + 1)
+    publish(hub, [b"1", b"2"], done)
+    late = Ear(0)
+    hub.join(HERE, late, 0)
+    publish(hub, [b"3"], done)
+    last = Ear(0)
+    hub.join(HERE, last, 0)
+    publish(hub, [b"4", b"5"], done)
+    await until(lambda: done == [b"1", b"2", b"3", b"4", b"5"])
+    assert all(ear.heard == [b"1", b"2", b"3", b"45"] for ear in ears)
+    assert late.heard == [b"3", b"45"]
+    assert last.heard == [b"45"]
+
+
+async def test_what_single_listeners_get_instead_is_not_mixed_with_other_batches() -> None:
+    hub, done = Hub(), list[bytes]()
+    ears = join(hub, SLICE + 1)
+    publish(hub, [b"1"], done)
+    hub.publish(HERE, {Audience.PLAIN: b"2"}, lambda: done.append(b"2"), instead={ears[0]: b""})
+    publish(hub, [b"3"], done)
+    await until(lambda: done == [b"1", b"2", b"3"])
+    assert ears[0].heard == [b"1", b"3"]
+    assert all(ear.heard == [b"1", b"2", b"3"] for ear in ears[1:])
+
+
+async def test_a_room_whose_passes_take_long_rests_after_each() -> None:
+    hub, done = Hub(), list[bytes]()
+    ears = join(hub, 20)
+    for ear in ears:
+        ear.then = lambda: time.sleep(0.001)
+    publish(hub, [b"1"], done)
+    assert done == [b"1"]
+    publish(hub, [b"2"], done)
+    await asyncio.sleep(0)
+    assert done == [b"1"]
+    publish(hub, [b"3"], done)
+    await until(lambda: done == [b"1", b"2", b"3"])
+    assert all(ear.heard == [b"1", b"23"] for ear in ears)
+
+
+async def test_a_room_that_rests_may_be_left_by_all() -> None:
+    hub, done = Hub(), list[bytes]()
+    ears = join(hub, 20)
+    ears[0].then = lambda: time.sleep(0.01)
+    publish(hub, [b"1", b"2"], done)
+    for ear in ears:
+        hub.leave(HERE, ear)
+    await until(lambda: done == [b"1", b"2"])
+    assert not hub.is_used(HERE)
+    assert all(ear.heard == [b"1"] for ear in ears)
 
 
 async def test_a_room_that_is_just_small_enough_is_served_at_once() -> None:

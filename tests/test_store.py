@@ -15,7 +15,6 @@ import pytest
 from talkee_lite.app import open_services
 from talkee_lite.errors import MessageNotFound, Unavailable
 from talkee_lite.models import MessageDraft, Outcome, RoomKey
-from talkee_lite.store import messages
 from talkee_lite.store.database import Database
 from talkee_lite.store.lock import DatabaseInUse, ProcessLock, read_holder
 from talkee_lite.store.migrations import (
@@ -25,6 +24,7 @@ from talkee_lite.store.migrations import (
     inspect,
     migrate,
 )
+from talkee_lite.store.posting import Post, post_messages
 from talkee_lite.store.writer import Transaction, connect_writer
 
 from .harness import config_in, until
@@ -133,12 +133,7 @@ async def test_a_room_numbers_its_messages_without_holes(tmp_path: Path) -> None
         user, _ = await services.people.sign_in_guest("Ann", "")
         drafts = [MessageDraft(f"{n % 30:036}", "text", "SGk=") for n in range(40)]
         results = await asyncio.gather(
-            *(
-                services.db.write(
-                    lambda tx, d=d: messages.post_message(tx, room, d, user.id, 1)  # type: ignore[misc]
-                )
-                for d in drafts
-            )
+            *(services.db.write_one(post_messages, Post(room, d, user.id, 1)) for d in drafts)
         )
     posted = [r.entry.seq for r in results if r.outcome is Outcome.POSTED and r.entry]
     assert posted == list(range(1, 31))
@@ -287,7 +282,7 @@ async def test_guests_who_never_wrote_are_swept_and_their_tokens_with_them(
         writer, _ = await services.people.sign_in_guest("Ann", "")
         silent, _ = await services.people.sign_in_guest("Bob", "")
         room, message = RoomKey(1, "/a"), MessageDraft("a" * 36, "text", "SGk=")
-        await services.db.write(lambda tx: messages.post_message(tx, room, message, writer.id, now))
+        await services.db.write_one(post_messages, Post(room, message, writer.id, now))
         services.people._clock = lambda: now + 38 * day
         await services.people.sweep()
         rows = await services.db.fetch("select id from users", {})

@@ -5,13 +5,11 @@ One trailing slash is ignored everywhere. A GET also answers HEAD.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from . import auth, messages, pages, sites, status, users
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from .exchange import Handler
+from .framework import adapt, expect
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/ws", messages.open_socket),
@@ -40,23 +38,30 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 )
 
 
-async def _expect(request: web.Request) -> web.StreamResponse | None:
-    """Answer `Expect: 100-continue` (RFC 9110, section 10.1.1); the edge refuses any other."""
-    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
-        return None
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    # The interim answer is not part of the response, whose size is counted from here.
-    request.writer.output_size = 0
-    return None
-
-
 def add_routes(app: web.Application) -> None:
     """Give `app` every route of the table, with and without a trailing slash."""
     for method, path, handler in ROUTES:
         for spelled in {path, path.rstrip("/") + "/"}:
-            app.router.add_route(method, spelled, handler, expect_handler=_expect)
+            app.router.add_route(method, spelled, adapt(handler), expect_handler=expect)
             if method == "GET":
-                app.router.add_route("HEAD", spelled, handler, expect_handler=_expect)
+                app.router.add_route("HEAD", spelled, adapt(handler), expect_handler=expect)
     # Mounted below a path, our page is asked for without its slash too; what it loads is
     # relative to it, so it is not answered there.
-    app.router.add_route("GET", "", pages.add_slash)
+    app.router.add_route("GET", "", adapt(pages.add_slash))
+
+
+LIGHT: frozenset[Handler] = frozenset(
+    {messages.open_socket, messages.list_messages, messages.post_message}
+)
+"""Handlers that the front door runs without a task: they await futures alone, and nothing in them
+may ask for the current task, as `asyncio.timeout` does."""
+
+
+def plain_routes() -> dict[tuple[str, str], Handler]:
+    """Every address without parameters in its path, as a request spells it, and its handler."""
+    return {
+        (method, spelled): handler
+        for method, path, handler in ROUTES
+        if "{" not in path
+        for spelled in {path, path.rstrip("/") + "/"}
+    }

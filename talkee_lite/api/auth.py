@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from ..closing import REFUSED
 from ..errors import InvalidBody, MethodNotOffered, Unauthorized
 from ..models import Session, User
@@ -19,9 +17,10 @@ from .context import (
     json_of,
     services_of,
 )
+from .exchange import Answer, Request
 
 
-async def login(request: web.Request) -> web.Response:
+async def login(request: Request) -> Answer:
     """Sign in by one of the methods that this server offers."""
     services = services_of(request)
     check_page(request, services)
@@ -40,7 +39,7 @@ async def login(request: web.Request) -> web.Response:
     return _signed_in(services, user, session)
 
 
-async def renew(request: web.Request) -> web.Response:
+async def renew(request: Request) -> Answer:
     """A new token for one that is valid or expired less than 7 days ago."""
     services = services_of(request)
     check_page(request, services)
@@ -53,12 +52,12 @@ async def renew(request: web.Request) -> web.Response:
     return _signed_in(services, caller.user, session)
 
 
-async def logout(request: web.Request) -> web.Response:
+async def logout(request: Request) -> Answer:
     """End this token, or all of the person's; open sockets that used it are closed."""
     services = services_of(request)
     check_page(request, services)
     raw = b""
-    if request.body_exists:
+    if request.has_body:
         raw = await body_of(request, services.config.limits.max_body_bytes)
     caller = await caller_of(request, services)
     everywhere = parse_object(raw).get("everywhere", False) if raw else False
@@ -72,14 +71,14 @@ async def logout(request: web.Request) -> web.Response:
     return answer(services, None)
 
 
-async def list_methods(request: web.Request) -> web.Response:
+async def list_methods(request: Request) -> Answer:
     """The ways to sign in that this server offers."""
     services = services_of(request)
     check_page(request, services)
     return answer(services, [{"method": name} for name in services.logins])
 
 
-def _signed_in(services: Services, user: User, session: Session) -> web.Response:
+def _signed_in(services: Services, user: User, session: Session) -> Answer:
     kind = services.people.kind(user, 0)
     fields = user_fields(user, kind, services.people.public_url)
     return answer(services, {"access_token": services.tokens.encode(session), "user": fields})

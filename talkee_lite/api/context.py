@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,8 +19,6 @@ from ..config import Config
 from ..errors import (
     InvalidSiteId,
     RateLimited,
-    RequestTimeout,
-    TooLarge,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
@@ -33,9 +30,13 @@ from ..people import People
 from ..protocol import dump_json, parse_number, parse_object
 from ..sites import Sites, checked_slug
 from ..store.database import Database
+from .exchange import Answer, Request
 from .sockets import Sockets
 
 _BODY_SECONDS = 10
+
+
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
 @dataclass(slots=True)
@@ -54,19 +55,21 @@ class Services:
     hub: Hub
     chat: Chat
     sockets: Sockets
-    trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    trusted: Networks
     started_at: float
     stopping: bool = False
     reported_origins: dict[str, float] = field(default_factory=dict)
+    addresses: dict[tuple[str | None, str], str] = field(default_factory=dict)
+    """What `address_of` found for a peer and an X-Forwarded-For, bounded."""
     counts: tuple[int, dict[str, int]] | None = None
 
 
 SERVICES = web.AppKey("services", Services)
 
 
-def services_of(request: web.Request) -> Services:
+def services_of(request: Request) -> Services:
     """The server's parts. Raises Unavailable while it stops."""
-    services = request.config_dict[SERVICES]
+    services = request.services
     if services.stopping:
         raise Unavailable("The server is restarting.", retry_after=2)
     return services
@@ -74,6 +77,7 @@ def services_of(request: web.Request) -> Services:
 
 _PARAMETERS = frozenset({"site_id", "slug", "filter", "before", "after", "limit"})
 _MOST_CACHED = 512
+_MOST_ADDRESSES = 4096
 
 
 def _parse(query: str) -> dict[str, str]:
@@ -87,14 +91,17 @@ def _parse(query: str) -> dict[str, str]:
 _parse_cached = lru_cache(maxsize=4096)(_parse)
 
 
-def query_of(request: web.Request) -> dict[str, str]:
+def query_of(request: Request) -> dict[str, str]:
     """The address's parameters, decoded as forms are; empty ones are absent, the first counts."""
-    query = request.raw_path.partition("?")[2]
+    query = request.query
     return _parse_cached(query) if len(query) <= _MOST_CACHED else _parse(query)
 
 
-def _header(request: web.Request, name: str) -> str | None:
-    """A header whose bytes are UTF-8, else Latin-1, percent-decoded once; None if empty."""
+def _header(request: Request, name: str) -> str | None:
+    """A header whose bytes are UTF-8, else Latin-1, percent-decoded once; None if empty.
+
+    `name` is in lower case.
+    """
     raw = request.headers.get(name)
     if not raw:
         return None
@@ -106,40 +113,40 @@ def _header(request: web.Request, name: str) -> str | None:
     return unquote(text, errors="replace")
 
 
-def site_of(request: web.Request, services: Services) -> Site:
+def site_of(request: Request, services: Services) -> Site:
     """The site that a request names. Raises InvalidSiteId or SiteNotFound."""
-    text = _header(request, "X-TALKEE-SITE-ID") or query_of(request).get("site_id", "")
+    text = _header(request, "x-talkee-site-id") or query_of(request).get("site_id", "")
     site_id = parse_number(text)
     if site_id is None:
         raise InvalidSiteId(field="site_id")
     return services.sites.get(site_id)
 
 
-def room_of(request: web.Request, services: Services) -> RoomKey:
+def room_of(request: Request, services: Services) -> RoomKey:
     """The room that a request names, once its page may use the site.
 
     Raises InvalidSiteId, SiteNotFound, InvalidSlug or OriginNotAllowed, looked for in this order.
     """
     site = site_of(request, services)
-    slug = _header(request, "X-TALKEE-SITE-SLUG") or query_of(request).get("slug", "")
+    slug = _header(request, "x-talkee-site-slug") or query_of(request).get("slug", "")
     slug = checked_slug(slug)
-    services.sites.check_origin(site, request.headers.get("Origin"))
+    services.sites.check_origin(site, request.headers.get("origin"))
     return RoomKey(site.id, slug)
 
 
-def check_page(request: web.Request, services: Services) -> None:
+def check_page(request: Request, services: Services) -> None:
     """For calls that name no site: the page's origin must be allowed by some site."""
-    services.sites.check_origin(None, request.headers.get("Origin"))
+    services.sites.check_origin(None, request.headers.get("origin"))
 
 
-def bearer_of(request: web.Request) -> str | None:
+def bearer_of(request: Request) -> str | None:
     """The access token that a request sends (RFC 6750, section 2.1), if any."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     token = token.strip()
     return token if scheme.lower() == "bearer" and token else None
 
 
-async def caller_of(request: web.Request, services: Services) -> Caller:
+async def caller_of(request: Request, services: Services) -> Caller:
     """Who makes the request. Raises Unauthorized."""
     token = bearer_of(request)
     if token is None:
@@ -147,48 +154,46 @@ async def caller_of(request: web.Request, services: Services) -> Caller:
     return await services.tokens.identify(token)
 
 
-async def body_of(request: web.Request, most: int) -> bytes:
+async def body_of(request: Request, most: int) -> bytes:
     """The request's JSON body, unparsed, of at most `most` bytes.
 
     Raises UnsupportedMediaType, TooLarge or RequestTimeout.
     """
-    if request.content_type != "application/json":
+    media_type = request.headers.get("content-type", "").partition(";")[0]
+    if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
-    if (request.content_length or 0) > most:
-        raise TooLarge
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            while chunk := await request.content.readany():
-                size += len(chunk)
-                if size > most:
-                    raise TooLarge
-                chunks.append(chunk)
-    except TimeoutError:
-        raise RequestTimeout from None
-    return b"".join(chunks)
+    return await request.read(most, _BODY_SECONDS)
 
 
-async def json_of(request: web.Request, most: int) -> dict[str, Any]:
+async def json_of(request: Request, most: int) -> dict[str, Any]:
     """The request's body as a JSON object. Raises what `body_of` does, and InvalidBody."""
     return parse_object(await body_of(request, most))
 
 
-def address_of(request: web.Request, services: Services) -> str:
+def address_of(request: Request, services: Services) -> str:
     """The client's address as limits count it: an IPv4 address or an IPv6 /64.
 
     Behind trusted proxies it is the rightmost address in X-Forwarded-For that is not one of
     theirs; what stands left of that anybody may have written.
     """
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    address = _parse_address(peer[0]) if isinstance(peer, tuple) else None
-    if address is None or _is_trusted(address, services):
-        for text in reversed(",".join(request.headers.getall("X-Forwarded-For", [])).split(",")):
+    asked = (request.peer, request.all_of("x-forwarded-for"))
+    found = services.addresses.get(asked)
+    if found is None:
+        if len(services.addresses) >= _MOST_ADDRESSES:
+            services.addresses.clear()
+        found = services.addresses[asked] = _client_address(*asked, services.trusted)
+    return found
+
+
+def _client_address(peer: str | None, forwarded_for: str, trusted: Networks) -> str:
+    address = _parse_address(peer) if peer is not None else None
+    if address is None or _is_trusted(address, trusted):
+        for text in reversed(forwarded_for.split(",")):
             forwarded = _parse_address(text.strip())
             if forwarded is None:
                 break
             address = forwarded
-            if not _is_trusted(address, services):
+            if not _is_trusted(address, trusted):
                 break
     if address is None:
         return "local"
@@ -197,7 +202,6 @@ def address_of(request: web.Request, services: Services) -> str:
     return str(address)
 
 
-@lru_cache(maxsize=4096)
 def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -210,11 +214,11 @@ def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address |
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _is_trusted(address: ipaddress.IPv4Address | ipaddress.IPv6Address, services: Services) -> bool:
-    return any(address in network for network in services.trusted)
+def _is_trusted(address: ipaddress.IPv4Address | ipaddress.IPv6Address, trusted: Networks) -> bool:
+    return any(address in network for network in trusted)
 
 
-def check_sign_in_pace(request: web.Request, services: Services) -> None:
+def check_sign_in_pace(request: Request, services: Services) -> None:
     """Count one sign-in of the client's address. Raises RateLimited."""
     address = address_of(request, services)
     wait = services.login_pace.take((address, address), services.pace_clock())
@@ -227,7 +231,7 @@ _JSON = "application/json; charset=utf-8"
 
 def answer_bytes(
     body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> web.Response:
+) -> Answer:
     """JSON that is already bytes, not to be kept by caches."""
     fields = {
         "Content-Type": _JSON,
@@ -236,9 +240,9 @@ def answer_bytes(
     }
     if headers:
         fields.update(headers)
-    return web.Response(body=body, status=status, headers=fields)
+    return Answer(body, status, fields)
 
 
-def answer(services: Services, data: Any) -> web.Response:
+def answer(services: Services, data: Any) -> Answer:
     """`data` in the envelope that every REST answer has: `{"ts": ms, "data": …}`."""
     return answer_bytes(dump_json({"ts": services.clock() // 1000, "data": data}))

@@ -11,12 +11,13 @@ from aiohttp import web
 from ..control import VERBS
 from ..errors import NotFound
 from .context import SERVICES, Services, answer, json_of, services_of
-from .middleware import edge
+from .exchange import Answer, Request
+from .framework import adapt, edge
 
 
-async def _run(request: web.Request) -> web.Response:
+async def _run(request: Request) -> Answer:
     services = services_of(request)
-    verb = VERBS.get(request.match_info["verb"])
+    verb = VERBS.get(request.match["verb"])
     if verb is None:
         raise NotFound("This server does not know that verb; is it of another version?")
     given = await json_of(request, services.config.limits.max_body_bytes)
@@ -27,5 +28,5 @@ def make_control_app(services: Services) -> web.Application:
     """The application behind the control socket of a running server."""
     app = web.Application(middlewares=[edge])
     app[SERVICES] = services
-    app.router.add_post("/control/{verb}", _run)
+    app.router.add_post("/control/{verb}", adapt(_run))
     return app

@@ -8,15 +8,15 @@ new version changes that.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from typing import Any
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from websockets.utils import accept_key
 
 from ..errors import BadRequest, UpgradeRequired
+from .exchange import Request, Upgrade
 
 
 class _HandedOver(web.Response):
@@ -32,21 +32,21 @@ class _HandedOver(web.Response):
         return None
 
 
-def websocket_accept(request: web.Request) -> str:
+def websocket_accept(request: Request) -> str:
     """Check an opening handshake (RFC 6455, section 4.2.1); the value that accepts it.
 
     Raises UpgradeRequired for a request that is no handshake or of another version, BadRequest
     for one that is malformed.
     """
     headers = request.headers
-    if request.method != "GET" or request.version < HttpVersion11:
+    if request.method != "GET":
         raise UpgradeRequired
-    tokens = {token.strip().lower() for token in headers.get("Connection", "").split(",")}
-    if "upgrade" not in tokens or headers.get("Upgrade", "").strip().lower() != "websocket":
+    tokens = {token.strip().lower() for token in headers.get("connection", "").split(",")}
+    if "upgrade" not in tokens or headers.get("upgrade", "").strip().lower() != "websocket":
         raise UpgradeRequired
-    if headers.get("Sec-WebSocket-Version", "").strip() != "13":
+    if headers.get("sec-websocket-version", "").strip() != "13":
         raise UpgradeRequired
-    key = headers.get("Sec-WebSocket-Key", "").strip()
+    key = headers.get("sec-websocket-key", "").strip()
     try:
         nonce = base64.b64decode(key, validate=True)
     except (binascii.Error, ValueError):
@@ -56,26 +56,26 @@ def websocket_accept(request: web.Request) -> str:
     return accept_key(key)
 
 
-def hand_over(
-    request: web.Request, protocol: asyncio.Protocol, accept: str, request_id: str
-) -> web.StreamResponse:
-    """Answer 101 and give the connection to `protocol`; the response for the handler to return.
+def head_of(upgrade: Upgrade) -> bytes:
+    """The head of an answer 101."""
+    fields = "".join([f"{name}: {value}\r\n" for name, value in upgrade.headers.items()])
+    return f"HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n".encode("ascii")
 
-    `protocol.connection_made` has been called, and what the client sent after its handshake has
-    been fed to it. Raises ConnectionResetError if the client is gone.
+
+def hand_over(request: web.Request, upgrade: Upgrade) -> web.StreamResponse:
+    """Answer 101 and give the connection to the protocol; the response for aiohttp to get.
+
+    The protocol's `connection_made` has been called, and what the client sent after its handshake
+    has been fed to it. Raises ConnectionResetError if the client is gone.
     """
     # Any: aiohttp's own types do not show what is needed here.
     old: Any = request.protocol
     transport = request.transport
+    protocol: Any = upgrade.protocol
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client left before the upgrade")
     tail: bytes = old._message_tail
-    transport.write(
-        (
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {accept}\r\nX-Request-Id: {request_id}\r\n\r\n"
-        ).encode("ascii")
-    )
+    transport.write(head_of(upgrade))
     was_paused = old._buffer_paused
     transport.set_protocol(protocol)
     # From here on aiohttp believes that the connection is gone.

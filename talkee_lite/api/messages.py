@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from ..chat import parse_query
 from ..config import LimitsConfig
 from ..models import RoomKey
@@ -19,26 +17,32 @@ from .context import (
     room_of,
     services_of,
 )
-from .handover import hand_over, websocket_accept
-from .middleware import request_id_of
+from .exchange import Answer, Request, Upgrade
+from .handover import websocket_accept
 from .socket import Connection
 
 MAX_MESSAGE_BODY = 16 * 1024
 
 
-async def open_socket(request: web.Request) -> web.StreamResponse:
+async def open_socket(request: Request) -> Upgrade:
     """Upgrade to a WebSocket in the room; all further checks come by frames."""
     services = services_of(request)
     room = room_of(request, services)
     address = address_of(request, services)
     services.sockets.check(address)
     accept = websocket_accept(request)
-    request_id = request_id_of(request)
-    connection = Connection(services.sockets, room, address, request_id)
-    return hand_over(request, connection, accept, request_id)
+    return Upgrade(
+        status=101,
+        headers={
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Accept": accept,
+        },
+        protocol=Connection(services.sockets, room, address, request.id),
+    )
 
 
-async def post_message(request: web.Request) -> web.Response:
+async def post_message(request: Request) -> Answer:
     """Post a message; answered with it once it is durable."""
     services = services_of(request)
     room = room_of(request, services)
@@ -59,7 +63,7 @@ def _body_limit(limits: LimitsConfig) -> int:
     return min(max(MAX_MESSAGE_BODY, needed), limits.max_body_bytes)
 
 
-async def list_messages(request: web.Request) -> web.Response:
+async def list_messages(request: Request) -> Answer:
     """The latest messages of a room, or a page of older or newer ones."""
     services = services_of(request)
     room = room_of(request, services)
@@ -79,16 +83,16 @@ async def list_messages(request: web.Request) -> web.Response:
     return answer_bytes(b'%b"data":%b}' % (head, listing.messages))
 
 
-async def delete_message(request: web.Request) -> web.Response:
+async def delete_message(request: Request) -> Answer:
     """Erase a message; its number stays, and those who asked for events learn of it."""
     services = services_of(request)
     room = room_of(request, services)
     caller = await caller_of(request, services)
-    deleted = await services.chat.delete(caller, room, request.match_info["message_id"])
+    deleted = await services.chat.delete(caller, room, request.match["message_id"])
     return answer_bytes(dump_json({"message_id": deleted.message_id, "seq": deleted.seq or None}))
 
 
-async def _check_reader(request: web.Request, services: Services, room: RoomKey) -> None:
+async def _check_reader(request: Request, services: Services, room: RoomKey) -> None:
     if services.sites.get(room.site_id).public_chat and (
         bearer_of(request) is None or services.config.compat.legacy_clients
     ):

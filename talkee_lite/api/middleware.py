@@ -1,4 +1,4 @@
-"""The edge that every request passes: its id, CORS, errors as JSON, and the log line."""
+"""What every request passes, whichever way it came: CORS, errors as JSON, and the log line."""
 
 from __future__ import annotations
 
@@ -7,30 +7,15 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-
-from aiohttp import web
 
 from ..config import normal_origin
-from ..errors import (
-    BadRequest,
-    ExpectationFailed,
-    InternalError,
-    MethodNotAllowed,
-    NotFound,
-    OriginNotAllowed,
-    Refused,
-    TooLarge,
-)
+from ..errors import InternalError, MethodNotAllowed, OriginNotAllowed, Refused
 from ..logs import log_event, short_address
 from ..protocol import dump_json, parse_number
-from .context import SERVICES, Services, address_of, answer_bytes, query_of
+from .context import Services, address_of, answer_bytes, query_of
+from .exchange import Answer, Handler, Request
 
 _log = logging.getLogger("talkee_lite.http")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-REQUEST_ID = web.RequestKey("request_id", str)
 
 _prefix = secrets.token_hex(3)
 _counter = itertools.count(1)
@@ -42,20 +27,13 @@ CORS_SECONDS = 86400
 _REPORT_ORIGIN_EVERY = 60.0
 _MOST_REPORTED = 1000
 
-_FRAMEWORK: dict[int, type[Refused]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
-
 
 def new_request_id() -> str:
     """An id for one request, unique in this process and most likely among all."""
     return f"{_prefix}-{next(_counter):x}"
 
 
-def request_id_of(request: web.Request) -> str:
-    """The id that the edge gave to this request."""
-    return request[REQUEST_ID]
-
-
-def error_response(refusal: Refused, request_id: str) -> web.Response:
+def error_answer(refusal: Refused, request_id: str) -> Answer:
     """The JSON answer for an error."""
     body: dict[str, object] = {
         "code": refusal.status,
@@ -71,108 +49,80 @@ def error_response(refusal: Refused, request_id: str) -> web.Response:
         headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
     if refusal.status == 426:
         headers.update({"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
+    if isinstance(refusal, MethodNotAllowed):
+        headers["Allow"] = ", ".join(sorted(refusal.allowed))
     return answer_bytes(dump_json(body), status=refusal.status, headers=headers)
 
 
-@web.middleware
-async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id, answer preflights, turn whatever is raised into JSON."""
-    services = request.config_dict[SERVICES]
-    request[REQUEST_ID] = request_id = new_request_id()
-    started = time.perf_counter() if services.config.log.access else 0.0
+async def respond(request: Request, handler: Handler) -> Answer:
+    """The answer to a request: of its handler, of a preflight, or as JSON what was raised.
+
+    Raises ConnectionError where the client is gone.
+    """
+    started = time.perf_counter() if request.services.config.log.access else 0.0
     refusal: Refused | None = None
     try:
-        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
-            raise ExpectationFailed
-        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            response: web.StreamResponse = _preflight(request, services)
+        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+            answer = _preflight(request)
         else:
-            response = await handler(request)
+            answer = await handler(request)
     except Refused as error:
         refusal = error
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        refusal = _FRAMEWORK.get(error.status, BadRequest)()
-        if isinstance(error, web.HTTPMethodNotAllowed):
-            allow = ", ".join(sorted(error.allowed_methods))
-            response = error_response(refusal, request_id)
-            response.headers["Allow"] = allow
-            _finish(request, response, services, refusal, started)
-            return response
-    except web.RequestPayloadError:
-        refusal = BadRequest("The body could not be read.")
     except ConnectionError:
         raise
     except Exception:
         _log.exception(
-            "request failed id=%s method=%s path=%s",
-            request_id,
-            request.method,
-            _known_path(request),
+            "request failed id=%s method=%s path=%s", request.id, request.method, request.route
         )
         refusal = InternalError()
     if refusal is not None:
-        response = error_response(refusal, request_id)
+        answer = error_answer(refusal, request.id)
         if isinstance(refusal, OriginNotAllowed):
-            _report_origin(request, services)
-    _finish(request, response, services, refusal, started)
-    return response
+            _report_origin(request)
+    _finish(request, answer, refusal, started)
+    return answer
 
 
-def _finish(
-    request: web.Request,
-    response: web.StreamResponse,
-    services: Services,
-    refusal: Refused | None,
-    started: float,
-) -> None:
-    request_id = request_id_of(request)
-    response.headers["X-Request-Id"] = request_id
-    response.headers["Server"] = "talkee-lite"
-    origin = request.headers.get("Origin")
-    if origin is not None and "Access-Control-Allow-Origin" not in response.headers:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = CORS_EXPOSED
-        response.headers.add("Vary", "Origin")
+def _finish(request: Request, answer: Answer, refusal: Refused | None, started: float) -> None:
+    headers = {**answer.headers, "X-Request-Id": request.id, "Server": "talkee-lite"}
+    origin = request.headers.get("origin")
+    if origin is not None and "Access-Control-Allow-Origin" not in headers:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = CORS_EXPOSED
+        headers["Vary"] = "Origin"
+    answer.headers = headers
     if refusal is not None and refusal.status != 500:
         log_event(
             _log,
             logging.INFO,
             "request refused",
-            id=request_id,
+            id=request.id,
             method=request.method,
-            path=_known_path(request),
+            path=request.route,
             status=refusal.status,
             error=refusal.code,
             field=refusal.field,
-            address=short_address(address_of(request, services)),
+            address=short_address(address_of(request, request.services)),
         )
     elif started:
         log_event(
             _log,
             logging.INFO,
             "request",
-            id=request_id,
+            id=request.id,
             method=request.method,
-            path=_known_path(request),
-            status=response.status,
+            path=request.route,
+            status=answer.status,
             ms=round((time.perf_counter() - started) * 1000, 1),
         )
 
 
-def _known_path(request: web.Request) -> str:
-    """The route's pattern; an address that matches none may hold anything and is left out."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "-"
-
-
-def _preflight(request: web.Request, services: Services) -> web.Response:
+def _preflight(request: Request) -> Answer:
     """Answer a preflight (Fetch standard, CORS protocol) for every origin of any site."""
-    origin = request.headers.get("Origin")
-    if origin is None or not services.sites.allows(None, origin):
+    origin = request.headers.get("origin")
+    if origin is None or not request.services.sites.allows(None, origin):
         raise OriginNotAllowed
-    return web.Response(
+    return Answer(
         status=204,
         headers={
             "Access-Control-Allow-Methods": CORS_METHODS,
@@ -197,9 +147,10 @@ def _cure(origin: str, site_id: str, services: Services) -> str | None:
     return f"talkee-lite site set {site.id} --add-origin {listed}"
 
 
-def _report_origin(request: web.Request, services: Services) -> None:
+def _report_origin(request: Request) -> None:
     """Tell the owner, once a minute for each origin, what would let that page in."""
-    origin = request.headers.get("Origin", "")
+    services = request.services
+    origin = request.headers.get("origin", "")
     now = time.monotonic()
     reported = services.reported_origins
     if now - reported.get(origin, -_REPORT_ORIGIN_EVERY) < _REPORT_ORIGIN_EVERY:
@@ -207,13 +158,13 @@ def _report_origin(request: web.Request, services: Services) -> None:
     if len(reported) >= _MOST_REPORTED:
         reported.clear()
     reported[origin] = now
-    site_id = request.headers.get("X-TALKEE-SITE-ID") or query_of(request).get("site_id", "1")
+    site_id = request.headers.get("x-talkee-site-id") or query_of(request).get("site_id", "1")
     cure = _cure(origin, site_id, services)
     log_event(
         _log,
         logging.WARNING,
         "origin not allowed",
-        id=request_id_of(request),
+        id=request.id,
         origin=origin[:200],
         site=site_id[:16],
         cure=cure,

@@ -6,9 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
-from aiohttp import web
-
 from .context import services_of
+from .exchange import Answer, Request
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -35,7 +34,7 @@ _FILES = {
 _WELCOME = _read("welcome.html", "text/html; charset=utf-8")
 
 
-async def get_file(request: web.Request) -> web.StreamResponse:
+async def get_file(request: Request) -> Answer:
     """A script or style sheet; any page may load it."""
     services_of(request)
     file = _FILES[request.path.rstrip("/").rpartition("/")[2]]
@@ -47,24 +46,29 @@ async def get_file(request: web.Request) -> web.StreamResponse:
         "Cross-Origin-Resource-Policy": "cross-origin",
         "ETag": f'"{file.etag}"',
     }
-    known = request.if_none_match
-    if known is not None and any(tag.value in (file.etag, "*") for tag in known):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=file.body, headers=headers)
+    if _is_known(request.all_of("if-none-match"), file.etag):
+        return Answer(status=304, headers=headers)
+    return Answer(file.body, headers=headers)
 
 
-async def add_slash(request: web.Request) -> web.StreamResponse:
+def _is_known(if_none_match: str, etag: str) -> bool:
+    """Whether a client holds this version already (RFC 9110, section 13.1.2)."""
+    known = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+    return any(tag in ("*", f'"{etag}"') for tag in known)
+
+
+async def add_slash(request: Request) -> Answer:
     """From `/talk` to `/talk/`."""
-    raise web.HTTPPermanentRedirect(request.path.rpartition("/")[2] + "/")
+    return Answer(status=308, headers={"Location": request.path.rpartition("/")[2] + "/"})
 
 
-async def welcome(request: web.Request) -> web.StreamResponse:
+async def welcome(request: Request) -> Answer:
     """A page that shows that it works: a room to chat in."""
     services = services_of(request)
     sites = services.sites.all()
     body = _WELCOME.body.replace(b"{site_id}", str(sites[0].id).encode())
-    return web.Response(
-        body=body,
+    return Answer(
+        body,
         headers={
             "Content-Type": _WELCOME.content_type,
             "Cache-Control": "no-cache",

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 
-from aiohttp import web
-
 from ..clock import SECOND
 from ..errors import Unavailable
 from ..protocol import dump_json
 from ..store.messages import count_all
 from ..version import VERSION
 from .context import answer, answer_bytes, check_page, services_of
+from .exchange import Answer, Request
 
 _COUNTS_FOR = 10 * SECOND
 
 
-async def health(request: web.Request) -> web.Response:
+async def health(request: Request) -> Answer:
     """Version and seconds since the start; 503 while nothing can be stored."""
     services = services_of(request)
     if services.db.failing:
@@ -25,7 +24,7 @@ async def health(request: web.Request) -> web.Response:
     return answer_bytes(dump_json({"version": VERSION, "uptime": uptime}))
 
 
-async def get_statistics(request: web.Request) -> web.Response:
+async def get_statistics(request: Request) -> Answer:
     """How much there is on this server, at most 10 s old."""
     services = services_of(request)
     check_page(request, services)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from ..avatar import avatar_svg
 from ..errors import UserNotFound
 from ..models import User
 from ..protocol import parse_number, parse_object, take_text, user_fields
 from .context import Services, answer, body_of, caller_of, check_page, services_of
+from .exchange import Answer, Request
 
 
-async def get_me(request: web.Request) -> web.Response:
+async def get_me(request: Request) -> Answer:
     """The user who asks."""
     services = services_of(request)
     check_page(request, services)
@@ -19,7 +18,7 @@ async def get_me(request: web.Request) -> web.Response:
     return _answer_user(services, caller.user)
 
 
-async def change_me(request: web.Request) -> web.Response:
+async def change_me(request: Request) -> Answer:
     """Give the user who asks another name."""
     services = services_of(request)
     check_page(request, services)
@@ -29,23 +28,23 @@ async def change_me(request: web.Request) -> web.Response:
     return _answer_user(services, await services.people.rename(caller, name))
 
 
-async def get_user(request: web.Request) -> web.Response:
+async def get_user(request: Request) -> Answer:
     """A user who has published something."""
     services = services_of(request)
     check_page(request, services)
-    user_id = parse_number(request.match_info["id"])
+    user_id = parse_number(request.match["id"])
     if user_id is None:
         raise UserNotFound
     return _answer_user(services, await services.people.get_public(user_id))
 
 
-async def get_avatar(request: web.Request) -> web.Response:
+async def get_avatar(request: Request) -> Answer:
     """The picture of a user id, drawn by us; any page may show it."""
-    user_id = parse_number(request.match_info["id"])
+    user_id = parse_number(request.match["id"])
     if user_id is None:
         raise UserNotFound
-    return web.Response(
-        text=avatar_svg(user_id),
+    return Answer(
+        avatar_svg(user_id).encode(),
         headers={
             "Content-Type": "image/svg+xml",
             "Cache-Control": "public, max-age=604800",
@@ -57,6 +56,6 @@ async def get_avatar(request: web.Request) -> web.Response:
     )
 
 
-def _answer_user(services: Services, user: User) -> web.Response:
+def _answer_user(services: Services, user: User) -> Answer:
     kind = services.people.kind(user, 0)
     return answer(services, user_fields(user, kind, services.people.public_url))

@@ -19,7 +19,7 @@ import aiosqlite
 
 from .lock import ProcessLock
 from .migrations import DatabaseUnusable, inspect, migrate, read_only_uri
-from .writer import AfterCommit, Transaction, Writer, connect_writer
+from .writer import AfterCommit, Together, Transaction, Writer, connect_writer
 
 T = TypeVar("T")
 
@@ -153,6 +153,10 @@ class Database:
         it is stored then.
         """
         return self._writer.submit(function)
+
+    def write_one(self, together: Together, argument: Any) -> asyncio.Future[Any]:
+        """As `write`, for one of many that `together` does faster at once than one by one."""
+        return self._writer.submit_one(together, argument)
 
     async def published(self) -> None:
         """Wait until every commit that a read may have seen by now has been published."""

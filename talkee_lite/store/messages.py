@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..models import (
     Entry,
@@ -44,72 +45,14 @@ def _entry(row: Row) -> Entry:
     )
 
 
-def post_message(
-    tx: Transaction,
-    room: RoomKey,
-    draft: MessageDraft,
-    user_id: int,
-    now: int,
-    *,
-    hold: bool = False,
-) -> PostResult:
-    """Store a message and its line in the record, unless its id was used before.
-
-    The next `seq` comes from the room's row, inside the transaction: it has no holes and is
-    never given out twice. With `hold` the message waits for approval and has none yet.
-    """
-    page = tx.fetch_one(
-        "select id, last_seq, closed from pages where site_id = :site_id and slug = :slug",
-        {"site_id": room.site_id, "slug": room.slug},
-    )
-    if page is None:
-        page = tx.fetch_one(
-            "insert into pages (site_id, slug, created_at) values (:site_id, :slug, :now)"
-            " returning id, last_seq, closed",
-            {"site_id": room.site_id, "slug": room.slug, "now": now},
-        )
-        assert page is not None
-    elif page["closed"]:
-        return _earlier(tx, room, page["id"], draft, user_id) or PostResult(
-            Outcome.CLOSED, room, None
-        )
-    seq = None if hold else page["last_seq"] + 1
-    stored = tx.fetch_one(
-        "insert into messages (page_id, message_id, user_id, category, data, status, seq,"
-        " created_at) values (:page_id, :message_id, :user_id, :category, :data, :status,"
-        " :seq, :now) on conflict (page_id, message_id) do nothing returning id",
-        {
-            "page_id": page["id"],
-            "message_id": draft.message_id,
-            "user_id": user_id,
-            "category": draft.category,
-            "data": draft.data,
-            "status": Status.PENDING if hold else Status.PUBLISHED,
-            "seq": seq,
-            "now": now,
-        },
-    )
-    if stored is None:
-        earlier = _earlier(tx, room, page["id"], draft, user_id)
-        assert earlier is not None
-        return earlier
-    if seq is not None:
-        _write_line(tx, page["id"], seq, LogKind.POSTED, now, message_row=stored["id"])
-    entry = Entry(
-        seq=seq or 0,
-        kind=LogKind.POSTED,
-        message_id=draft.message_id,
-        category=draft.category,
-        data=draft.data,
-        created_at=now,
-        user_id=user_id,
-        status=Status.PENDING if hold else Status.PUBLISHED,
-        about_seq=seq or 0,
-    )
-    return PostResult(Outcome.HELD if hold else Outcome.POSTED, room, entry)
+INSERT_LINE = (
+    "insert into room_log (page_id, seq, kind, message_row, user_id, created_at)"
+    " values (:page_id, :seq, :kind, :message_row, :user_id, :now)"
+)
+MOVE_ROOM = "update pages set last_seq = :seq where id = :page_id"
 
 
-def _write_line(
+def write_line(
     tx: Transaction,
     page_id: int,
     seq: int,
@@ -120,21 +63,30 @@ def _write_line(
     user_id: int | None = None,
 ) -> None:
     """Add a line to a room's record; `seq` is the room's last one and 1."""
+    tx.execute(MOVE_ROOM, {"seq": seq, "page_id": page_id})
     tx.execute(
-        "update pages set last_seq = :seq where id = :page_id", {"seq": seq, "page_id": page_id}
+        INSERT_LINE,
+        line_row(page_id, seq, kind, now, message_row=message_row, user_id=user_id),
     )
-    tx.execute(
-        "insert into room_log (page_id, seq, kind, message_row, user_id, created_at)"
-        " values (:page_id, :seq, :kind, :message_row, :user_id, :now)",
-        {
-            "page_id": page_id,
-            "seq": seq,
-            "kind": kind,
-            "message_row": message_row,
-            "user_id": user_id,
-            "now": now,
-        },
-    )
+
+
+def line_row(
+    page_id: int,
+    seq: int,
+    kind: LogKind,
+    now: int,
+    *,
+    message_row: int | None = None,
+    user_id: int | None = None,
+) -> dict[str, Any]:
+    return {
+        "page_id": page_id,
+        "seq": seq,
+        "kind": kind,
+        "message_row": message_row,
+        "user_id": user_id,
+        "now": now,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +163,7 @@ def delete_message(
     if not about:
         return Recorded(room, _deletion(stored.entry, 0, 0, now), is_new=False)
     seq = stored.last_seq + 1
-    _write_line(tx, stored.page_id, seq, LogKind.DELETED, now, message_row=stored.row)
+    write_line(tx, stored.page_id, seq, LogKind.DELETED, now, message_row=stored.row)
     return Recorded(room, _deletion(stored.entry, seq, about, now))
 
 
@@ -242,7 +194,7 @@ def approve_message(tx: Transaction, room: RoomKey, message_id: str, now: int) -
         "update messages set status = 'published', seq = :seq where id = :row",
         {"seq": seq, "row": stored.row},
     )
-    _write_line(tx, stored.page_id, seq, LogKind.APPROVED, now, message_row=stored.row)
+    write_line(tx, stored.page_id, seq, LogKind.APPROVED, now, message_row=stored.row)
     message = stored.entry
     entry = Entry(
         seq=seq,
@@ -276,7 +228,7 @@ def remove_messages_of(
     if not changed:
         return None
     seq = page["last_seq"] + 1
-    _write_line(tx, page["id"], seq, LogKind.REMOVED, now, user_id=user_id)
+    write_line(tx, page["id"], seq, LogKind.REMOVED, now, user_id=user_id)
     return Recorded(room, Entry(seq, LogKind.REMOVED, "", "", "", now, user_id))
 
 
@@ -302,17 +254,10 @@ def _state(row: Row) -> RoomState:
     return RoomState(row["last_seq"], bool(row["closed"]), row["slow_seconds"])
 
 
-_EARLIER = (
+EARLIER = (
     "select user_id, category, data, status, seq, created_at from messages"
     " where page_id = :page_id and message_id = :message_id"
 )
-
-
-def _earlier(
-    tx: Transaction, room: RoomKey, page_id: int, draft: MessageDraft, user_id: int
-) -> PostResult | None:
-    row = tx.fetch_one(_EARLIER, {"page_id": page_id, "message_id": draft.message_id})
-    return _judge_earlier(row, room, draft, user_id) if row else None
 
 
 async def find_earlier(
@@ -320,13 +265,13 @@ async def find_earlier(
 ) -> PostResult | None:
     """What a post with this id would meet in the room; None if the id is new."""
     row = await db.fetch_one(
-        _EARLIER.replace(":page_id", _PAGE),
+        EARLIER.replace(":page_id", _PAGE),
         {"site_id": room.site_id, "slug": room.slug, "message_id": draft.message_id},
     )
-    return _judge_earlier(row, room, draft, user_id) if row else None
+    return judge_earlier(row, room, draft, user_id) if row else None
 
 
-def _judge_earlier(row: Row, room: RoomKey, draft: MessageDraft, user_id: int) -> PostResult:
+def judge_earlier(row: Row, room: RoomKey, draft: MessageDraft, user_id: int) -> PostResult:
     if row["user_id"] != user_id:
         return PostResult(Outcome.CONFLICT, room, None)
     if row["status"] == Status.DELETED:

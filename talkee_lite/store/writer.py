@@ -17,8 +17,12 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ..errors import Refused, Unavailable
@@ -70,6 +74,38 @@ class Transaction:
         row: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
         return row
 
+    def insert(self, sql: str, parameters: Mapping[str, Any]) -> int | None:
+        """Insert one row; its id, or None where the statement says to do nothing on a conflict."""
+        cursor = self._connection.execute(sql, parameters)
+        return cursor.lastrowid if cursor.rowcount else None
+
+    def insert_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> range | None:
+        """Insert rows in one go; their ids in order, or None if a conflict left any out.
+
+        Then some are there and some are not: undo it with `undone`.
+        """
+        cursor = self._connection.executemany(sql, rows)
+        if cursor.rowcount != len(rows):
+            return None
+        # One connection writes, and ids ascend by one (sqlite.org/autoinc.html).
+        (last,) = self._connection.execute("select last_insert_rowid()").fetchone()
+        return range(last + 1 - len(rows), last + 1)
+
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run a statement once for each row of parameters."""
+        self._connection.executemany(sql, rows)
+
+    @contextmanager
+    def undone(self) -> Iterator[Callable[[], None]]:
+        """Gives a function that undoes what was done since (sqlite.org/lang_savepoint.html)."""
+        self._connection.execute("savepoint part")
+
+        def undo() -> None:
+            self._connection.execute("rollback to part")
+
+        yield undo
+        self._connection.execute("release part")
+
     def execute(self, sql: str, parameters: Mapping[str, Any]) -> int:
         """Run a statement; the number of rows that it changed."""
         return self._connection.execute(sql, parameters).rowcount
@@ -85,13 +121,29 @@ class _Batch:
         self.ready = False
 
 
+Together = Callable[[Transaction, Sequence[Any]], Sequence[Any]]
+"""Does for many arguments, in their order, what a job does for one; a result for each."""
+
+
 class Job:
-    """One piece of writing, its result, and who waits for it. Made by `Writer.submit`."""
+    """One piece of writing, its result, and who waits for it. Made by `Writer.submit`.
 
-    __slots__ = ("error", "function", "future", "result")
+    Jobs of the same `together` that stand next to each other are one call of it, with the
+    `argument` of each; other jobs are calls of `function`.
+    """
 
-    def __init__(self, function: Callable[[Transaction], Any], future: asyncio.Future[Any]) -> None:
+    __slots__ = ("argument", "error", "function", "future", "result", "together")
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        function: Callable[[Transaction], Any] | None,
+        together: Together | None = None,
+        argument: Any = None,
+    ) -> None:
         self.function = function
+        self.together = together
+        self.argument = argument
         self.future = future
         self.result: Any = None
         self.error: BaseException | None = None
@@ -123,13 +175,14 @@ class Writer:
         self.after_commit: AfterCommit = answer_at_once
         self._path = path
         self._loop = loop
-        self._jobs: deque[Job] = deque()
-        self._wake = threading.Condition()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        """What waits; None is put when the thread shall look whether to stop."""
         self._stopping = False
         self._failing = False
         self._waiting = 0
         self._submitted = 0
         self._delivered = 0
+        self._committed: deque[list[Job]] = deque()
         self._unanswered: deque[_Batch] = deque()
         self._barriers: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._idle = asyncio.Event()
@@ -172,15 +225,19 @@ class Writer:
         Raises Unavailable, now or through the future, when nothing can be stored. The job runs
         even if the future is cancelled: who asked may be gone, what they asked for is not.
         """
+        return self._queue(Job(self._loop.create_future(), function))
+
+    def submit_one(self, together: Together, argument: Any) -> asyncio.Future[Any]:
+        """Queue one of many that are done together. As `submit` otherwise."""
+        return self._queue(Job(self._loop.create_future(), None, together, argument))
+
+    def _queue(self, job: Job) -> asyncio.Future[Any]:
         if self._failing or self._stopping or self._waiting >= MAX_WAITING:
             raise Unavailable(retry_after=1)
-        job = Job(function, self._loop.create_future())
         self._waiting += 1
         self._submitted += 1
         self._idle.clear()
-        with self._wake:
-            self._jobs.append(job)
-            self._wake.notify()
+        self._jobs.put(job)
         return job.future
 
     async def published(self) -> None:
@@ -197,8 +254,7 @@ class Writer:
     async def stop(self) -> None:
         """Finish what waits, then close the connection. Nothing is accepted any more."""
         self._stopping = True
-        with self._wake:
-            self._wake.notify()
+        self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         await self.drain()
 
@@ -207,19 +263,34 @@ class Writer:
     def _run(self) -> None:
         try:
             while True:
-                with self._wake:
-                    while not self._jobs and not self._stopping:
-                        self._wake.wait()
-                    if not self._jobs:
-                        return
-                    batch = [self._jobs.popleft() for _ in range(min(len(self._jobs), _MAX_BATCH))]
+                batch = self._take()
+                if not batch:
+                    return
                 if not self._run_together(batch):
                     self._run_apart(batch)
-                self._loop.call_soon_threadsafe(self._deliver, batch)
+                self._hand_back(batch)
                 if self._failing:
                     self._probe_until_well()
         finally:
             self._connection.close()
+
+    def _take(self, seconds: float | None = None) -> list[Job]:
+        """All that waits, up to a full batch; wait for the first.
+
+        Empty after `seconds`, or when the writer stops and nothing is left.
+        """
+        batch: list[Job] = []
+        with suppress(Empty):
+            while len(batch) < _MAX_BATCH:
+                wait = not batch and not self._stopping
+                job = self._jobs.get(wait, seconds) if wait else self._jobs.get_nowait()
+                if job is not None:
+                    batch.append(job)
+        return batch
+
+    def _hand_back(self, batch: list[Job]) -> None:
+        self._committed.append(batch)
+        self._loop.call_soon_threadsafe(self._deliver)
 
     def _run_together(self, batch: list[Job]) -> bool:
         """Run `batch` as one transaction; False, and nothing stored, if any of it failed."""
@@ -227,15 +298,15 @@ class Writer:
         transaction = Transaction(connection)
         try:
             connection.execute("begin immediate")
-            for job in batch:
-                changes = connection.total_changes
-                try:
-                    job.result = job.function(transaction)
-                except Refused as refusal:
-                    # Refused before it wrote anything: its neighbours need not run again.
-                    if len(batch) == 1 or connection.total_changes != changes:
-                        raise
-                    job.error = refusal
+            for together, some in groupby(batch, key=attrgetter("together")):
+                if together is None:
+                    for job in some:
+                        self._run_one(job, transaction, alone=len(batch) == 1)
+                else:
+                    jobs = list(some)
+                    results = together(transaction, [job.argument for job in jobs])
+                    for job, result in zip(jobs, results, strict=True):
+                        job.result = result
             connection.execute("commit")
         except Exception as error:
             _roll_back(connection)
@@ -244,6 +315,17 @@ class Writer:
                 return True
             return False
         return True
+
+    def _run_one(self, job: Job, transaction: Transaction, *, alone: bool) -> None:
+        assert job.function is not None
+        changes = self._connection.total_changes
+        try:
+            job.result = job.function(transaction)
+        except Refused as refusal:
+            # Refused before it wrote anything: its neighbours need not run again.
+            if alone or self._connection.total_changes != changes:
+                raise
+            job.error = refusal
 
     def _run_apart(self, batch: list[Job]) -> None:
         for job in batch:
@@ -266,15 +348,11 @@ class Writer:
     def _probe_until_well(self) -> None:
         """Fail what comes, and try a real write once a second until it is durable."""
         while True:
-            with self._wake:
-                if not self._jobs and not self._stopping:
-                    self._wake.wait(_PROBE_SECONDS)
-                refused = list(self._jobs)
-                self._jobs.clear()
+            refused = self._take(_PROBE_SECONDS)
             for job in refused:
                 job.error = Unavailable(retry_after=1)
             if refused:
-                self._loop.call_soon_threadsafe(self._deliver, refused)
+                self._hand_back(refused)
             if self._stopping:
                 return
             try:
@@ -293,7 +371,13 @@ class Writer:
 
     # Back on the loop.
 
-    def _deliver(self, batch: list[Job]) -> None:
+    def _deliver(self) -> None:
+        # While the loop was busy more than one batch may have been committed: they are one now.
+        batch: list[Job] = []
+        while self._committed:
+            batch += self._committed.popleft()
+        if not batch:
+            return
         results = [job.result for job in batch if job.error is None]
 
         # Answers go out in the order of commits, though publishing one batch may take longer than

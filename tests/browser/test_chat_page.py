@@ -362,6 +362,7 @@ async def test_it_works_below_a_path_of_another_program(tmp_path: Path, tabs: Ta
     async with listening(program) as origin:
         ann, ben = await tabs.open(f"{origin}/caf\u00e9"), await tabs.open(f"{origin}/caf%C3%A9")
         await say(ann, "Hello.", "Ann")
+        await shows(ann, "Hello.")
         await say(ben, "Hello, Ann.", "Ben")
         await shows(ann, "Hello.", "Hello, Ann.")
         welcome = await tabs.open(f"{origin}/talk/")

@@ -12,7 +12,7 @@ import aiohttp
 
 from talkee_lite.app import open_services
 from talkee_lite.models import MessageDraft, RoomKey
-from talkee_lite.store import messages as store
+from talkee_lite.store.posting import Post, post_messages
 
 from ..harness import config_in, draft, running, until
 from .crowd import Poster, Reader, everything, free_server, guest, post
@@ -72,9 +72,7 @@ async def test_a_clock_that_jumps_back_changes_no_order_and_no_page(tmp_path: Pa
         for n in range(30):
             written = now - n * hour
             message = MessageDraft(f"{n:036}", "text", "SGk=")
-            await services.db.write(
-                lambda tx, m=message, w=written: store.post_message(tx, room, m, user.id, w)  # type: ignore[misc]
-            )
+            await services.db.write_one(post_messages, Post(room, message, user.id, written))
     async with running(config_in(tmp_path)) as server:
         token = await server.guest("Bob")
         listed = (await server.latest(token))["data"]
