@@ -261,6 +261,27 @@ def _frame(first: int, payload: bytes) -> bytes:
     return bytes((first, 127)) + length.to_bytes(8, "big") + payload
 
 
+def plain_text(data: bytes, max_bytes: int) -> bytes | None:
+    """The payload of `data` if it is one whole text frame of a client (RFC 6455, section 5.2).
+
+    None for anything else, be it allowed or not: unmasked, in pieces, control frames, more than
+    one frame, extensions' bits, payloads over `max_bytes`.
+    """
+    if len(data) < 6 or data[0] != 0x81 or data[1] < 0x80:
+        return None
+    length, start = data[1] & 0x7F, 2
+    if length == 126:
+        length, start = int.from_bytes(data[2:4], "big"), 4
+        is_plain = length >= 126
+    else:
+        is_plain = length < 126
+    if not is_plain or length > max_bytes or len(data) != start + 4 + length:
+        return None
+    mask, payload = data[start : start + 4], data[start + 4 :]
+    key = (mask * (length // 4 + 1))[:length]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(length, "big")
+
+
 def ends_between_frames(data: bytes) -> bool:
     """Whether `data`, from a client, is a run of whole messages: nothing more is pending after it.
 

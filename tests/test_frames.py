@@ -25,7 +25,13 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from talkee_lite.api.socket import Connection
-from talkee_lite.protocol import close_frame, ends_between_frames, ping_frame, text_frame
+from talkee_lite.protocol import (
+    close_frame,
+    ends_between_frames,
+    ping_frame,
+    plain_text,
+    text_frame,
+)
 
 from .harness import ROOM, Server, config_in, free_limits, running, until
 
@@ -33,7 +39,14 @@ MOST = 8192
 MASK = b"\x11\x22\x33\x44"
 
 
-def masked(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
+def masked(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    mask: bytes = MASK,
+) -> bytes:
     """One frame as a client sends it."""
     head = bytes(((0x80 if fin else 0) | rsv << 4 | opcode,))
     if len(payload) < 126:
@@ -42,9 +55,9 @@ def masked(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0)
         head += struct.pack("!BH", 0x80 | 126, len(payload))
     else:
         head += struct.pack("!BQ", 0x80 | 127, len(payload))
-    key = (MASK * (len(payload) // 4 + 1))[: len(payload)]
+    key = (mask * (len(payload) // 4 + 1))[: len(payload)]
     mixed = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
-    return head + MASK + mixed.to_bytes(len(payload), "big")
+    return head + mask + mixed.to_bytes(len(payload), "big")
 
 
 def auth_text(token: object) -> bytes:
@@ -469,7 +482,7 @@ async def test_nothing_follows_the_servers_close_frame(server: Server) -> None:
 async def test_a_client_that_never_answers_the_close_is_dropped(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("talkee_lite.api.socket._CLOSING_SECONDS", 0.1)
+    monkeypatch.setattr("talkee_lite.api.frames._CLOSING_SECONDS", 0.1)
     async with raw_client(server.port, masked(TEXT, b"no auth")) as client:
         assert await client.close_code() == 4500
         await until(lambda: len(server.services.sockets) == 0)
@@ -629,3 +642,25 @@ def test_clients_read_our_close_and_ping_frames(code: int, reason: str) -> None:
     (event,) = client_events(close_frame(code, reason))
     assert event.opcode is Opcode.CLOSE
     assert Close.parse(event.data) == Close(code, reason)
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(0, 2**32 - 1))
+def test_a_plain_text_frame_is_read_as_the_frame_protocol_reads_it(
+    payload: bytes, key: int
+) -> None:
+    mask = key.to_bytes(4, "big")
+    raw = masked(Opcode.TEXT, payload, mask=mask)
+    assert plain_text(raw, 8192) == payload
+    assert plain_text(raw, len(payload)) == payload
+    assert plain_text(raw, len(payload) - 1) is None
+    for other in (raw[:-1], raw + b"\x81", b"", raw[:1], raw[:3]):
+        assert plain_text(other, 8192) is None
+    for first in (0x01, 0x80, 0x82, 0x88, 0x89, 0xC1, 0xA1, 0x91):
+        assert plain_text(bytes([first]) + raw[1:], 8192) is None
+    unmasked = raw[:1] + bytes([raw[1] & 0x7F]) + raw[2:]
+    assert plain_text(unmasked, 8192) is None
+
+
+def test_lengths_in_more_bytes_than_they_need_are_not_plain() -> None:
+    assert plain_text(b"\x81\xfe\x00\x02\0\0\0\0{}", 8192) is None
+    assert plain_text(b"\x81\xff" + (2).to_bytes(8, "big") + b"\0\0\0\0{}", 8192) is None

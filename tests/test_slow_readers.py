@@ -198,7 +198,7 @@ async def test_what_waited_for_a_reader_is_released_with_it(tmp_path: Path) -> N
 async def test_a_reader_that_was_told_to_go_and_does_not_read_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("talkee_lite.api.socket._CLOSING_SECONDS", 0.2)
+    monkeypatch.setattr("talkee_lite.api.frames._CLOSING_SECONDS", 0.2)
     async with running(config_in(tmp_path, limits=free_limits(paused_seconds=60))) as server:
         token, other = await server.guest(), await server.guest("Bob")
         async with slow_reader(server, token) as (_, connection):
@@ -434,7 +434,7 @@ async def test_sockets_of_a_room_that_is_served_in_slices_get_everything_in_orde
 async def test_a_stuck_reader_that_closed_its_side_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("talkee_lite.api.socket._CLOSING_SECONDS", 0.2)
+    monkeypatch.setattr("talkee_lite.api.frames._CLOSING_SECONDS", 0.2)
     async with running(config_in(tmp_path, limits=free_limits(paused_seconds=60))) as server:
         token = await server.guest()
         async with slow_reader(server, token) as (client, connection):

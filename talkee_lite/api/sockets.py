@@ -16,6 +16,7 @@ from ..errors import TooManyConnections
 from ..hub import Hub
 from ..people import People
 from ..sites import Sites
+from .frames import FramedConnection
 from .socket import Connection
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Sockets:
         self.sites = sites
         self.tokens = tokens
         self.clock = clock
-        self.paused: dict[Connection, None] = {}
+        self.paused: dict[FramedConnection, None] = {}
         self._most = most
         self._all: dict[Connection, None] = {}
         self._by_address: dict[str, int] = {}
