@@ -9,15 +9,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from time import perf_counter
+from time import monotonic
 from typing import Protocol
 
 from .models import RoomKey
 from .protocol import event_frame
 
-SLICE = 500
+SLICE = 250
 """Sockets served before the loop gets a turn; rooms with more are served in slices."""
-REST = 0.4
+REST = 0.25
 """How long a room rests after everybody in it was served, as a share of the time that took."""
 _LEAST_REST = 0.001
 _MOST_REST = 0.01
@@ -57,6 +57,11 @@ class _Pass:
         self.listeners: list[Listener] | None = None
         """Who gets it; None: whoever is there when it begins, since nobody came meanwhile."""
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether what is published now may travel along."""
+        return self.listeners is None and not self.instead
+
     def add(self, frames: Mapping[Audience, bytes], done: Callable[[], None]) -> None:
         """Let more frames travel along."""
         for audience, data in frames.items():
@@ -83,6 +88,30 @@ class _Pass:
         else:
             for listener in some:
                 listener.deliver(frames[listener.audience])
+
+
+class _PresencePass(_Pass):
+    """Tells how many people are there, to whoever does not know yet."""
+
+    __slots__ = ("_online",)
+
+    def __init__(self, online: int) -> None:
+        super().__init__({})
+        self._online = online
+        frame = event_frame({"type": "presence", "online": online})
+        self.frames = {Audience.EVENTS: frame, Audience.VISITORS: frame}
+
+    @property
+    def takes_more(self) -> bool:
+        """Not this one."""
+        return False
+
+    def serve(self, some: Sequence[Listener]) -> None:
+        """Tell some of the listeners."""
+        for listener in some:
+            if listener.online != self._online:
+                listener.online = self._online
+                listener.deliver(self.frames[listener.audience])
 
 
 class _Room:
@@ -135,7 +164,7 @@ class Hub:
         if listener.user_id:
             there.people[listener.user_id] = there.people.get(listener.user_id, 0) + 1
         listener.online = len(there.people)
-        self._presence_changed(there)
+        self._presence_changed(room, there)
 
     def leave(self, room: RoomKey, listener: Listener) -> None:
         """Undo `join`. A listener that has not joined is no error."""
@@ -149,7 +178,7 @@ class Hub:
             if not there.people[user_id]:
                 del there.people[user_id]
         if there.count:
-            self._presence_changed(there)
+            self._presence_changed(room, there)
         elif not there.backlog:
             self._forget(room, there)
 
@@ -195,25 +224,30 @@ class Hub:
             return
         there.seq = max(there.seq, seq)
         last = there.backlog[-1] if there.backlog else None
-        if last is None or instead or last.instead or last.listeners is not None:
+        if last is None or instead or not last.takes_more:
             last = _Pass(instead or {})
             there.backlog.append(last)
         last.add(frames, done)
+        self._begin(room, there)
+
+    def _begin(self, room: RoomKey, there: _Room) -> None:
+        """Serve the backlog, unless that is under way, or when the room has rested."""
         if there.turn is None:
             loop = asyncio.get_running_loop()
-            if there.rests_until > loop.time():
+            if there.rests_until > monotonic():
                 there.turn = loop.call_at(there.rests_until, self._serve, room, there, 0)
             else:
                 self._serve(room, there, 0)
 
     def _serve(self, room: RoomKey, there: _Room, start: int) -> None:
         """One slice of the room's first pass, and whatever comes after it."""
-        began = perf_counter()
+        began = monotonic()
         first = there.backlog[0]
         listeners = first.settle(there)
         end = start + SLICE
         first.serve(listeners[start:end] if start or end < len(listeners) else listeners)
-        there.spent += perf_counter() - began
+        now = monotonic()
+        there.spent += now - began
         loop = asyncio.get_running_loop()
         if end < len(listeners):
             there.turn = loop.call_soon(self._serve, room, there, end)
@@ -223,14 +257,12 @@ class Hub:
         rest = min(there.spent * REST, _MOST_REST)
         there.spent = 0.0
         if rest >= _LEAST_REST:
-            there.rests_until = loop.time() + rest
+            # Not the loop's time: uvloop's stands still while a callback runs.
+            there.rests_until = now + rest
         for done in first.done:
             done()
         if there.backlog:
-            if there.rests_until > loop.time():
-                there.turn = loop.call_at(there.rests_until, self._serve, room, there, 0)
-            else:
-                there.turn = loop.call_soon(self._serve, room, there, 0)
+            there.turn = loop.call_at(there.rests_until, self._serve, room, there, 0)
         elif not there.count and self._rooms.get(room) is there:
             self._forget(room, there)
 
@@ -250,22 +282,22 @@ class Hub:
         people = there.people if there is not None else {}
         return len(people) + (1 if user_id and user_id not in people else 0)
 
-    def _presence_changed(self, there: _Room) -> None:
-        if there.presence_timer is None:
+    def _presence_changed(self, room: RoomKey, there: _Room) -> None:
+        listeners = there.listeners
+        is_of_interest = listeners[Audience.EVENTS] or listeners[Audience.VISITORS]
+        if is_of_interest and there.presence_timer is None:
             loop = asyncio.get_running_loop()
             when = max(loop.time(), there.presence_at + PRESENCE_SECONDS)
-            there.presence_timer = loop.call_at(when, self._tell_presence, there)
+            there.presence_timer = loop.call_at(when, self._tell_presence, room, there)
 
-    def _tell_presence(self, there: _Room) -> None:
+    def _tell_presence(self, room: RoomKey, there: _Room) -> None:
         there.presence_timer = None
-        online = len(there.people)
-        frame = event_frame({"type": "presence", "online": online})
-        told = False
-        for audience in (Audience.EVENTS, Audience.VISITORS):
-            for listener in list(there.listeners[audience]):
-                if listener.online != online:
-                    listener.online = online
-                    listener.deliver(frame)
-                    told = True
-        if told:
-            there.presence_at = asyncio.get_running_loop().time()
+        if all(
+            listener.online == len(there.people)
+            for audience in (Audience.EVENTS, Audience.VISITORS)
+            for listener in there.listeners[audience]
+        ):
+            return
+        there.presence_at = asyncio.get_running_loop().time()
+        there.backlog.append(_PresencePass(len(there.people)))
+        self._begin(room, there)

@@ -103,7 +103,8 @@ class People:
                 # Not remembered: they may only be out of memory.
                 return dump_json(user_fields(_gone(user_id), UserKind.GUEST, self.public_url))
             fields = user_fields(user, self.kind(user, site_id), self.public_url)
-            profile = self._profiles[key] = dump_json(fields)
+            # A copy: what the encoder returns keeps a buffer of 4 KB.
+            profile = self._profiles[key] = bytes(memoryview(dump_json(fields)))
             while len(self._profiles) > _MOST_PROFILES:
                 self._profiles.popitem(last=False)
         return profile

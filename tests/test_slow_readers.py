@@ -342,6 +342,32 @@ async def test_a_room_whose_passes_take_long_rests_after_each() -> None:
     assert all(ear.heard == [b"1", b"23"] for ear in ears)
 
 
+async def test_presence_in_a_large_room_is_told_in_slices_and_in_its_place() -> None:
+    hub, done = Hub(), list[bytes]()
+    ears = [Ear(n + 1) for n in range(2 * SLICE + 1)]
+    for ear in ears:
+        ear.audience = Audience.EVENTS
+        hub.join(HERE, ear, 0)
+    async with asyncio.timeout(5):
+        while not any(ear.heard for ear in ears):
+            await asyncio.sleep(0)
+    # The loop gets a turn after each slice.
+    assert sum(len(ear.heard) for ear in ears) <= 2 * SLICE
+    hub.publish(HERE, {Audience.EVENTS: b"1"}, lambda: done.append(b"1"))
+    await until(lambda: done == [b"1"])
+    told = b'{"type":"presence","online":%d}' % len(ears)
+    for ear in ears[:-1]:
+        assert [heard[-len(told) :] for heard in ear.heard] == [told, b"1"]
+    # Whoever came last was told on entering.
+    assert ears[-1].heard == [b"1"]
+
+
+async def test_who_does_not_ask_for_events_costs_no_presence() -> None:
+    hub = Hub()
+    join(hub, 3)
+    assert hub._rooms[HERE].presence_timer is None
+
+
 async def test_a_room_that_rests_may_be_left_by_all() -> None:
     hub, done = Hub(), list[bytes]()
     ears = join(hub, 20)

@@ -51,7 +51,7 @@ class Sockets:
         self._most = most
         self._all: dict[Connection, None] = {}
         self._by_address: dict[str, int] = {}
-        self._by_user: dict[int, dict[Connection, None]] = {}
+        self._by_user: dict[int, tuple[Connection, ...]] = {}
         self._visitors: set[Connection] = set()
         self._unsent = 0
         self._sweeper: asyncio.Task[None] | None = None
@@ -94,11 +94,9 @@ class Sockets:
                 self._by_address[connection.address] = left
             else:
                 del self._by_address[connection.address]
-        theirs = self._by_user.get(connection.user_id)
-        if theirs is not None:
-            theirs.pop(connection, None)
-            if not theirs:
-                del self._by_user[connection.user_id]
+        theirs = self._by_user.get(connection.user_id, ())
+        if connection in theirs:
+            self._keep_of(connection.user_id, tuple(c for c in theirs if c is not connection))
         self._visitors.discard(connection)
         self.paused.pop(connection, None)
         if not self._all:
@@ -106,13 +104,18 @@ class Sockets:
 
     def sign_in(self, connection: Connection) -> None:
         """A connection is somebody's; over that person's limit their oldest one is closed."""
-        theirs = self._by_user.setdefault(connection.user_id, {})
-        most = self.limits.connections_per_user
-        if most:
-            for oldest in list(theirs)[: max(0, len(theirs) + 1 - most)]:
-                theirs.pop(oldest)
-                oldest.close(TOO_MANY, "opened too often")
-        theirs[connection] = None
+        theirs = (*self._by_user.get(connection.user_id, ()), connection)
+        most = self.limits.connections_per_user or len(theirs)
+        self._keep_of(connection.user_id, theirs[-most:])
+        for oldest in theirs[:-most]:
+            oldest.close(TOO_MANY, "opened too often")
+
+    def _keep_of(self, user_id: int, connections: tuple[Connection, ...]) -> None:
+        # A tuple: nearly everybody has one, and one in a dict would take 200 bytes.
+        if connections:
+            self._by_user[user_id] = connections
+        else:
+            del self._by_user[user_id]
 
     def admit_visitor(self, connection: Connection) -> bool:
         """Count a visitor; False if they have their half of all connections already."""
@@ -130,7 +133,7 @@ class Sockets:
         self, user_id: int, code: int, reason: str, jtis: set[str] | None = None
     ) -> None:
         """Close a person's connections, or those of some of their sessions."""
-        for connection in list(self._by_user.get(user_id, ())):
+        for connection in self._by_user.get(user_id, ()):
             if jtis is None or connection.jti in jtis:
                 connection.close(code, reason)
 

@@ -418,6 +418,10 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma journal_size_limit = 16777216")
+        connection.execute("pragma wal_autocheckpoint = 4000")
+        connection.execute("pragma cache_size = -16000")
+        # What a savepoint keeps would become a file at each commit.
+        connection.execute("pragma temp_store = memory")
     except BaseException:
         connection.close()
         raise
