@@ -1,13 +1,14 @@
 # make run      start the server on its embedded database
 # make test     install what the tests need, and run them all
 # make soak     everything at once for ten minutes, and each fault a hundred times
+# make bench    how fast it is, beside others; writes docs/performance.md (20 minutes)
 # make check    format, lint, types and the structure of the code, in seconds
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-fast soak check format clean
+.PHONY: run test test-fast soak bench check format clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m talkee_lite
@@ -24,6 +25,10 @@ soak: $(VENV)/.test
 	sh tests/system_packages.sh
 	$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),600)
 	TALKEE_FAULT_ROUNDS=100 $(BIN)/python -m pytest tests/faults
+
+bench: $(VENV)/.test
+	sh tests/system_packages.sh bench
+	$(BIN)/python -m bench $(ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

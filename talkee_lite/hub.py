@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from enum import IntEnum
 from time import monotonic
 from typing import Protocol
 
@@ -25,8 +25,11 @@ PRESENCE_SECONDS = 2.0
 """The least time between two `presence` events of one room."""
 
 
-class Audience(Enum):
-    """What a listener gets: messages alone, every event, or what visitors may see."""
+class Audience(IntEnum):
+    """What a listener gets: messages alone, every event, or what visitors may see.
+
+    A number, since it is looked up for each socket that is served.
+    """
 
     PLAIN = 0
     EVENTS = 1

@@ -66,6 +66,14 @@ class People:
         while len(self._users) > _MOST_USERS:
             self._users.popitem(last=False)
 
+    def meet(self, user: User) -> User:
+        """Take a user as just read from the database; what is in memory is newer."""
+        known = self.known(user.id)
+        if known is not None:
+            return known
+        self.remember(user)
+        return user
+
     async def load(self, user_ids: Iterable[int]) -> None:
         """Bring users into memory who are not there yet."""
         wanted = set(user_ids)

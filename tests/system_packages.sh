@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the tests need from outside Python: installed here as root, named exactly otherwise.
+# What the tests (and with "bench" the benchmark) need from outside Python: installed here as root,
+# named exactly otherwise.
 set -eu
 
 missing=""
@@ -11,6 +12,13 @@ need nginx nginx-light
 need caddy caddy
 need strace strace
 need ip iproute2
+need cc gcc
+[ -f /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+if [ "${1:-}" = bench ]; then
+    need node nodejs
+    need npm npm
+    [ -f /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing="$missing libnginx-mod-nchan"
+fi
 
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -20,6 +28,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing
     exit 0
 fi
-echo "The tests need these Debian packages:$missing" >&2
+echo "These are needed from Debian:$missing" >&2
 echo "Install them with: sudo apt-get install --no-install-recommends$missing" >&2
 exit 1

@@ -355,6 +355,19 @@ async def test_a_message_is_stored_though_its_author_is_gone(tmp_path: Path) -> 
             assert json.loads((await client.answer())[2])["seq"] == 1
 
 
+async def test_who_ends_their_side_still_gets_the_answer(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, connected(server.port) as client:
+        token = await server.token()
+        slow = server.services.db.write(lambda tx: time.sleep(0.2))
+        client.writer.write(posting(token))
+        client.writer.write_eof()
+        status, headers, _ = await client.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        assert await client.reader.read() == b""
+        assert slow.done()
+        await until(lambda: not server.doors.open)
+
+
 async def test_an_upgrade_leaves_the_door(tmp_path: Path) -> None:
     async with served(tmp_path) as server, connected(server.port) as client:
         token = await server.token()

@@ -96,7 +96,16 @@ def read_plain(
 class Door(asyncio.Protocol):
     """One HTTP connection, as long as its requests are plain."""
 
-    __slots__ = ("_answering", "_doors", "_paused", "_peer", "_transport", "_waiting", "heard_at")
+    __slots__ = (
+        "_answering",
+        "_doors",
+        "_is_last",
+        "_paused",
+        "_peer",
+        "_transport",
+        "_waiting",
+        "heard_at",
+    )
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
@@ -105,6 +114,7 @@ class Door(asyncio.Protocol):
         self._answering: asyncio.Future[Any] | None = None
         self._waiting = b""
         self._paused = False
+        self._is_last = False
         self.heard_at = doors.now()
 
     @property
@@ -131,6 +141,11 @@ class Door(asyncio.Protocol):
         self._transport = None
         self._waiting = b""
         self._doors.open.pop(self, None)
+
+    def eof_received(self) -> bool:
+        # Its client has asked its last; what it waits for it still gets.
+        self._is_last = True
+        return self.is_busy
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -203,7 +218,8 @@ class Door(asyncio.Protocol):
         if isinstance(answer, Upgrade):
             self._upgrade(answer, transport)
             return
-        stays = request.headers.get("connection", "keep-alive").lower() == "keep-alive"
+        wish = request.headers.get("connection", "keep-alive").lower()
+        stays = wish == "keep-alive" and not self._is_last
         head = answer_head(answer, request.services.clock() // SECOND, stays=stays)
         if len(answer.body) < _SMALL:
             transport.write(head + answer.body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import jwt
 
 from ..clock import DAY, SECOND, Clock
 from ..config import ConfigError
-from ..errors import Unauthorized, UserNotFound
+from ..errors import Unauthorized
 from ..models import Caller, Session, User
 from ..people import People
 from ..store import sessions as store
@@ -162,19 +162,14 @@ class Tokens:
         return _Claims(jti, user_id, expires * SECOND)
 
     async def _recall(self, claims: _Claims) -> tuple[Session, User]:
-        session = await store.find_session(self._db, claims.jti)
-        if session is None or session.user_id != claims.user_id:
+        found = await store.find_session(self._db, claims.jti)
+        if found is None or claims.jti in self._dead:
             raise Unauthorized
-        # One text for both, of some ten thousand.
-        session = replace(session, jti=claims.jti)
-        try:
-            user = await self._people.get(session.user_id)
-        except UserNotFound:
-            raise Unauthorized from None
-        if session.jti in self._dead:
+        session, user = found
+        if user.id != claims.user_id:
             raise Unauthorized
         self._remember(session)
-        return session, user
+        return session, self._people.meet(user)
 
     def _remember(self, session: Session) -> None:
         if session.jti in self._dead:

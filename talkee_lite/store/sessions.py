@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..models import Session
+from ..models import Session, User
 from .database import Database
+from .users import prefixed_columns, user_of
 from .writer import Transaction
 
 
@@ -19,15 +20,18 @@ def insert_session(
     return Session(jti, user_id, scope, expires_at, now)
 
 
-async def find_session(db: Database, jti: str) -> Session | None:
-    """The session of a token, or None: signed out, swept, or never ours."""
+async def find_session(db: Database, jti: str) -> tuple[Session, User] | None:
+    """A token's session and whose it is, or None: signed out, swept, or never ours."""
     row = await db.fetch_one(
-        "select user_id, scope, expires_at, last_used_at from sessions where jti = :jti",
+        "select s.user_id, s.scope, s.expires_at, s.last_used_at,"
+        f" {prefixed_columns('u')} from sessions as s join users as u on u.id = s.user_id"
+        " where s.jti = :jti",
         {"jti": jti},
     )
     if row is None:
         return None
-    return Session(jti, row["user_id"], row["scope"], row["expires_at"], row["last_used_at"])
+    session = Session(jti, row["user_id"], row["scope"], row["expires_at"], row["last_used_at"])
+    return session, user_of(row)
 
 
 def is_on_record(tx: Transaction, jti: str) -> bool:

@@ -14,7 +14,13 @@ _COLUMNS = (
 )
 
 
-def _user(row: Row) -> User:
+def prefixed_columns(alias: str) -> str:
+    """The columns that `user_of` reads, in a query that gives `users` another name."""
+    return ", ".join(f"{alias}.{column}" for column in _COLUMNS.split(", "))
+
+
+def user_of(row: Row) -> User:
+    """The user that a row of `users` holds."""
     return User(
         id=row["id"],
         mixin_user_id=row["mixin_user_id"],
@@ -57,7 +63,7 @@ def insert_user(
         },
     )
     assert row is not None
-    user = _user(row)
+    user = user_of(row)
     tx.execute(
         "insert into identities (provider, subject, user_id, created_at)"
         " values (:provider, :subject, :user_id, :now)",
@@ -88,7 +94,7 @@ def update_name(
         },
     )
     assert row is not None
-    return _user(row)
+    return user_of(row)
 
 
 def set_ban(tx: Transaction, user_id: int, *, until: int, reason: str, now: int) -> User | None:
@@ -98,7 +104,7 @@ def set_ban(tx: Transaction, user_id: int, *, until: int, reason: str, now: int)
         " where id = :id returning " + _COLUMNS,
         {"id": user_id, "until": until, "reason": reason, "now": now},
     )
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
 async def list_users(db: Database, folded: str, after_id: int, most: int) -> list[User]:
@@ -108,7 +114,7 @@ async def list_users(db: Database, folded: str, after_id: int, most: int) -> lis
         " and substr(name_folded, 1, :length) = :folded order by id limit :most",
         {"after_id": after_id, "folded": folded, "length": len(folded), "most": most},
     )
-    return [_user(row) for row in rows]
+    return [user_of(row) for row in rows]
 
 
 async def find_users(db: Database, user_ids: Sequence[int]) -> list[User]:
@@ -116,7 +122,7 @@ async def find_users(db: Database, user_ids: Sequence[int]) -> list[User]:
     names = {f"id{n}": user_id for n, user_id in enumerate(user_ids)}
     marks = ", ".join(f":{name}" for name in names)
     rows = await db.fetch(f"select {_COLUMNS} from users where id in ({marks})", names)
-    return [_user(row) for row in rows]
+    return [user_of(row) for row in rows]
 
 
 async def has_published(db: Database, user_id: int) -> bool:

@@ -1,0 +1,1 @@
+"""How fast, beside others: `python -m bench`. Not part of the package."""

@@ -1,0 +1,148 @@
+"""Running the load generator (load.c) against a server, and reading what it found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import seed
+from .build import BenchError
+from .servers import Server
+from .setting import Bench, on_core
+
+Figures = dict[str, float]
+
+SLUG = seed.slug_of("{room}")
+SOCKET_PATH = f"/ws?site_id=1&slug={SLUG}"
+MESSAGES_PATH = f"/ws/messages?site_id=1&slug={SLUG}"
+AUTH = '{"type":"auth","token":"{token}"}'
+AUTH_WITH_EVENTS = '{"type":"auth","token":"{token}","events":true}'
+BODY = f'{{"message_id":"{{id}}","category":"text","data":"{seed.DATA}"}}'
+
+_SPARE_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the load generator does; its source explains the terms."""
+
+    sockets: int = 0
+    rooms: int = 1
+    publishers: int = 0
+    rate: float = 0.0
+    """Messages a second, of all publishers together; 0: back to back."""
+    events: bool = False
+    """For the measured server: sign in with events, and wait for `ready`."""
+    anonymous: bool = False
+    """For the measured server: send no first frame, so that nobody signs in."""
+    constant: bool = False
+    """For aiohttp: ask its constant answer, not its rooms."""
+    method: str = "POST"
+    seconds: float | None = None
+    """How long to post; None: as long as the run measures."""
+
+
+def apply(
+    bench: Bench, server: Server, load: Load, while_open: Callable[[], None] | None = None
+) -> Figures:
+    """Put `load` on `server`; what the load generator printed, and figures made of it.
+
+    `while_open` is called when all sockets are open and nothing was posted yet.
+    Raises BenchError if the load generator fails, or if not all sockets could be opened.
+    """
+    command = [str(bench.tools.load), *(f"{k}={v}" for k, v in _arguments(bench, server, load))]
+    if while_open is not None:
+        command.append("hold=1")
+    with on_core(bench.cores[1] if bench.cores else None):
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.stdout is not None
+    lines: list[str] = []
+    try:
+        if while_open is not None:
+            lines.append(process.stdout.readline())
+            while_open()
+        rest, errors = process.communicate("\n", bench.seconds + bench.warmup + _SPARE_SECONDS)
+        lines += rest.splitlines()
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"the load generator did not end with {server.kind.name}") from None
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    found: Figures = {}
+    for line in lines:
+        found.update(json.loads(line or "{}"))
+    if process.returncode or found.get("opened") != load.sockets:
+        raise BenchError(
+            f"the load generator could not open all sockets to {server.kind.name}: {found}\n"
+            f"{errors}\n{server.folder / 'log'} may say more"
+        )
+    return found | _derived(found)
+
+
+def _derived(found: Figures) -> Figures:
+    """Rates and shares, from counts and times."""
+    made: Figures = {}
+    if found["opened"]:
+        made["open_rate"] = found["opened"] / found["open_seconds"]
+        made["other_share"] = max(0.0, found["open_other_cpu"]) / found["open_seconds"]
+    if "seconds" in found:
+        seconds, deliveries = found["seconds"], found["deliveries"]
+        made["delivery_rate"] = deliveries / seconds
+        made["post_rate"] = found["posts"] / seconds
+        made["cpu_us"] = found["cpu"] / deliveries * 1e6 if deliveries else 0.0
+        made["post_cpu_us"] = found["cpu"] / found["posts"] * 1e6 if found["posts"] else 0.0
+        made["load_share"] = found["load_cpu"] / seconds
+        made["other_share"] = max(0.0, found["other_cpu"]) / seconds
+        made["server_share"] = found["cpu"] / seconds
+        made["p50_ms"] = found["p50_us"] / 1000
+        made["p99_ms"] = found["p99_us"] / 1000
+    return made
+
+
+def _arguments(bench: Bench, server: Server, load: Load) -> list[tuple[str, Any]]:
+    name = server.kind.name
+    signs_in = name == "ours" and not load.anonymous
+    by_socket = name == "websockets"
+    return [
+        ("port", server.port),
+        ("headers", server.headers),
+        ("tokens", bench.tokens),
+        ("pids", ",".join(map(str, server.pids))),
+        ("sockets", load.sockets),
+        ("rooms", load.rooms),
+        ("publishers", load.publishers),
+        ("rate", load.rate),
+        ("seconds", bench.seconds if load.seconds is None else load.seconds),
+        ("warmup", bench.warmup),
+        ("spin", int(bench.cores is not None)),
+        ("method", load.method),
+        ("ws_path", SOCKET_PATH),
+        ("first", (AUTH_WITH_EVENTS if load.events else AUTH) if signs_in else ""),
+        ("ready", int(signs_in and load.events)),
+        ("publish", "ws" if by_socket else "http"),
+        ("publish_path", SOCKET_PATH.replace("/ws?", "/publish?")),
+        ("post_path", "/constant" if load.constant else MESSAGES_PATH),
+        ("body", body_for(name, bench.frame_bytes)),
+    ]
+
+
+def body_for(name: str, frame_bytes: int) -> str:
+    """What publishers send to a server: a message, or for Nchan the whole of what readers get."""
+    if name == "websockets":
+        return BODY[:-1] + f',"slug":"{SLUG}"}}'
+    if name == "nchan":
+        # A frame of more than 125 bytes has a header of 4; {id} becomes 36 characters.
+        bare = BODY[:-1] + ',"pad":""}'
+        pad = frame_bytes - 4 - len(bare.replace("{id}", "i" * 36))
+        return bare[:-2] + " " * max(0, pad) + '"}'
+    return BODY

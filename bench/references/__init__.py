@@ -1,0 +1,1 @@
+"""What the server is measured beside. Each is a program of its own."""
