@@ -17,6 +17,7 @@ from .protocol import event_frame
 
 SLICE = 250
 """Sockets served before the loop gets a turn; rooms with more are served in slices."""
+_FEW = 50
 REST = 0.25
 """How long a room rests after everybody in it was served, as a share of the time that took."""
 _LEAST_REST = 0.001
@@ -226,6 +227,15 @@ class Hub:
             done()
             return
         there.seq = max(there.seq, seq)
+        if not (there.backlog or instead) and there.count <= _FEW:
+            # Over before anything could join in, as nearly everywhere.
+            for audience, data in frames.items():
+                if data:
+                    # A copy: one that is given up leaves the room while it is being served.
+                    for listener in list(there.listeners[audience]):
+                        listener.deliver(data)
+            done()
+            return
         last = there.backlog[-1] if there.backlog else None
         if last is None or instead or not last.takes_more:
             last = _Pass(instead or {})

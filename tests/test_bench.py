@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,16 @@ def bench(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         timeout=SMOKE_SECONDS,
         check=False,
     )
+
+
+def test_the_readme_quotes_what_was_measured() -> None:
+    readme = (ROOT / "README.md").read_text()
+    quoted = readme.split("## How fast it is")[1].split("\n## ")[0]
+    figures = re.findall(r"\*\*([\d.,]+)", quoted)
+    assert len(figures) == 3
+    headline = (ROOT / "docs" / "performance.md").read_text().split("## ")[0]
+    for figure in [*figures, *re.findall(r"([\d.]+) times", quoted)]:
+        assert re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d,])", headline), figure
 
 
 def test_a_smoke_run_measures_every_case_of_every_server_that_is_there(tmp_path: Path) -> None:

@@ -329,7 +329,7 @@ async def test_what_single_listeners_get_instead_is_not_mixed_with_other_batches
 
 async def test_a_room_whose_passes_take_long_rests_after_each() -> None:
     hub, done = Hub(), list[bytes]()
-    ears = join(hub, 20)
+    ears = join(hub, 60)
     for ear in ears:
         ear.then = lambda: time.sleep(0.001)
     publish(hub, [b"1"], done)
@@ -370,7 +370,7 @@ async def test_who_does_not_ask_for_events_costs_no_presence() -> None:
 
 async def test_a_room_that_rests_may_be_left_by_all() -> None:
     hub, done = Hub(), list[bytes]()
-    ears = join(hub, 20)
+    ears = join(hub, 60)
     ears[0].then = lambda: time.sleep(0.01)
     publish(hub, [b"1", b"2"], done)
     for ear in ears:
