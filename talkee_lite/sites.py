@@ -17,6 +17,8 @@ from .text import clean_name
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _MOST_ORIGINS = 200
 MAX_SLUG = 256
+# Longer than any origin of this machine.
+_MOST_LOCAL = 64
 _ASCII_SPACE = " \t\n\r\x0b\x0c"
 
 
@@ -61,7 +63,7 @@ class Sites:
         if self._public_origin:
             if origin == self._public_origin:
                 return True
-        elif _is_local(origin):
+        elif len(origin) <= _MOST_LOCAL and _is_local(origin):
             return True
         if site is not None:
             return _matches(origin, site.origins)
@@ -162,13 +164,20 @@ def _is_local(origin: str) -> bool:
     return parts.scheme in ("http", "https") and host in _LOCAL_HOSTS and plain
 
 
-@lru_cache(maxsize=4096)
 def checked_slug(text: str) -> str:
     """A slug, trimmed of ASCII white space and otherwise taken as it is. Raises InvalidSlug."""
+    # What is remembered is bounded in number and in length.
+    return _known_slug(text) if len(text) <= MAX_SLUG else _slug(text)
+
+
+def _slug(text: str) -> str:
     slug = text.strip(_ASCII_SPACE)
     if not 1 <= len(slug) <= MAX_SLUG or any(map(_unwanted_in_slug, slug)):
         raise InvalidSlug(field="slug")
     return slug
+
+
+_known_slug = lru_cache(maxsize=4096)(_slug)
 
 
 def _unwanted_in_slug(c: str) -> bool:

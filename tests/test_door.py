@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from talkee_lite.api import LIGHT, ROUTES, door, plain_routes
 from talkee_lite.api.context import SERVICES, Services
 from talkee_lite.api.door import read_plain
+from talkee_lite.api.exchange import Answer, Request
 from talkee_lite.app import make_app
 from talkee_lite.serve import Runner
 
@@ -135,7 +136,13 @@ PLAIN = [
     request("GET", "/"),
     request("GET", "/talkee.js"),
     request("GET", "/talkee.js", {"If-None-Match": "*"}),
+    request("GET", "/talkee%2Ejs"),
     request("GET", "/api/auth/methods", {"Origin": "http://127.0.0.1:8080"}),
+    *(
+        request("OPTIONS", "/ws/messages", {"Origin": origin, **asks})
+        for origin in ("http://127.0.0.1:8080", "https://elsewhere.example")
+        for asks in ({}, {"Access-Control-Request-Method": "POST"})
+    ),
     request("GET", "/api/auth/methods", {"Origin": "https://elsewhere.example"}),
     request("GET", f"/ws/messages?{ROOM}"),
     request("GET", f"/ws/messages?{ROOM}&limit=0", {"Authorization": "Bearer {token}"}),
@@ -304,18 +311,28 @@ async def test_a_connection_stays_until_something_is_not_plain(tmp_path: Path) -
         assert (await client.answer())[0] == 200
 
 
-@pytest.mark.parametrize("apart", [False, True])
-async def test_requests_are_answered_in_their_order(apart: bool, tmp_path: Path) -> None:
+async def test_what_comes_while_an_answer_is_made_is_answered_after_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, connected(server.port) as client:
+        token = await server.token()
+        slow = server.services.db.write(lambda tx: time.sleep(0.4))
+        await client.send(posting(token, "first"))
+        await until(lambda: any(one.is_busy for one in server.doors.open))
+        await client.send(request("GET", "/hc"))
+        await asyncio.sleep(0.1)
+        assert not slow.done()
+        (door_of_client,) = server.doors.open
+        assert door_of_client._waiting == request("GET", "/hc")
+        first, second = await client.answer(), await client.answer()
+        assert b'"seq":1,' in first[2]
+        assert b"uptime" in second[2]
+        assert server.in_aiohttp == 0
+
+
+async def test_requests_in_one_piece_are_answered_in_their_order(tmp_path: Path) -> None:
     async with served(tmp_path) as server, connected(server.port) as client:
         token = await server.token()
         requests = [posting(token, "first"), request("GET", "/hc"), posting(token, "second")]
-        if apart:
-            # The first waits for its commit when the others come.
-            for each in requests:
-                client.writer.write(each)
-                await asyncio.sleep(0)
-        else:
-            client.writer.write(b"".join(requests))
+        client.writer.write(b"".join(requests))
         bodies = [(await client.answer())[2] for _ in requests]
         assert b'"seq":1,' in bodies[0]
         assert b"uptime" in bodies[1]
@@ -323,14 +340,26 @@ async def test_requests_are_answered_in_their_order(apart: bool, tmp_path: Path)
 
 
 async def test_a_client_that_floods_is_not_read_while_it_is_answered(tmp_path: Path) -> None:
-    async with served(tmp_path) as server, connected(server.port) as client:
+    async with served(tmp_path, receive_bytes=4096) as server, connected(server.port) as client:
         token = await server.token()
-        count = 400
-        client.writer.write(b"".join(posting(token, f"{n}") for n in range(count)))
+        slow = server.services.db.write(lambda tx: time.sleep(1.0))
+        await client.send(posting(token, "0"))
+        await until(lambda: any(one.is_busy for one in server.doors.open))
+        (door_of_client,) = server.doors.open
+        count = 2000
+        flood = b"".join(posting(token, f"{n}") for n in range(1, count))
+        sending = asyncio.create_task(client.send(flood))
+        await until(lambda: len(door_of_client._waiting) > 65536)
+        await asyncio.sleep(0.2)
+        assert not slow.done()
+        # What the loop reads at once may come on top.
+        assert len(door_of_client._waiting) < 65536 + 262144 + 1
+        assert len(door_of_client._waiting) < len(flood)
         for n in range(count):
             status, _, body = await client.answer()
             assert status == 200
             assert b'"seq":%d,' % (n + 1) in body
+        await sending
 
 
 async def test_connection_close_is_obeyed(tmp_path: Path) -> None:
@@ -399,30 +428,143 @@ async def test_who_says_nothing_is_shown_out(
 
 
 async def test_who_takes_no_answers_asks_in_vain(tmp_path: Path) -> None:
-    async with served(tmp_path, receive_bytes=4096) as server:
+    async with served(tmp_path) as server:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         sock.connect(("127.0.0.1", server.port))
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
         asked = request("GET", "/talkee.js")
-        sending = asyncio.create_task(loop.sock_sendall(sock, asked))
+        await until(lambda: len(server.doors.open) == 1)
+        (door_of_client,) = server.doors.open
+        transport: Any = door_of_client._transport
         for _ in range(2000):
-            # One by one, so that the door has them.
-            await sending
-            sending = asyncio.create_task(loop.sock_sendall(sock, asked))
-            await asyncio.sleep(0)
-            if not sending.done():
-                await asyncio.sleep(0.2)
-            if not sending.done():
+            heard = door_of_client.heard_at
+            await loop.sock_sendall(sock, asked)
+            # Apart, so that each is plain.
+            await until(lambda heard=heard: door_of_client.heard_at != heard)  # type: ignore[misc]
+            if door_of_client._waiting:
                 break
-        assert not sending.done()
-        for one in server.doors.open:
-            assert len(one._waiting) < 3 * 65536
-        sending.cancel()
+        assert door_of_client._paused
+        assert door_of_client in server.doors.open
+        assert server.in_aiohttp == 0
+        unsent = transport.get_write_buffer_size()
+        await loop.sock_sendall(sock, asked)
+        await asyncio.sleep(0.05)
+        assert transport.get_write_buffer_size() == unsent
+        assert door_of_client._waiting == asked * 2
         sock.close()
         await until(lambda: not server.doors.open and not server.in_aiohttp)
+
+
+class SlowTransport:
+    """Stands for a transport whose client takes its bytes slowly, or not at all."""
+
+    def __init__(self) -> None:
+        self.unsent = 1000
+        self.was_cut = False
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.was_cut = True
+
+    close = abort
+
+
+async def test_a_slow_client_is_left_alone_as_long_as_it_takes_something(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        slow: Any = SlowTransport()
+        one = server.doors.make()
+        one.connection_made(slow)
+        now = server.doors.now()
+        one.look_after(now)
+        for n in range(1, 5):
+            slow.unsent -= 1
+            one.look_after(now + n * door.IDLE_SECONDS)
+            assert not slow.was_cut
+        one.look_after(now + 5.5 * door.IDLE_SECONDS)
+        assert slow.was_cut
+        one.connection_lost(None)
+
+
+async def test_doors_that_close_finish_what_was_begun(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        token = await server.token()
+        async with connected(server.port) as busy:
+            slow = server.services.db.write(lambda tx: time.sleep(0.3))
+            await busy.send(posting(token))
+            await until(lambda: any(one.is_busy for one in server.doors.open))
+            await server.doors.close(5)
+            assert slow.done()
+            assert (await busy.answer())[0] == 200
+            assert await busy.reader.read() == b""
+        # Whoever comes now is aiohttp's to refuse or to serve.
+        async with connected(server.port) as late:
+            await late.send(request("GET", "/hc"))
+            assert (await late.answer())[0] == 200
+            assert server.in_aiohttp == 1
+
+
+async def never(_: Request) -> Answer:
+    """A handler whose future is cancelled."""
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.cancel)
+    return await future  # type: ignore[no-any-return]
+
+
+async def turns(_: Request) -> Answer:
+    """A handler that gives the loop a turn."""
+    await asyncio.sleep(0)
+    return Answer(b"{}")
+
+
+@pytest.mark.parametrize("is_light", [True, False])
+async def test_a_handler_that_is_cancelled_ends_its_connection(
+    is_light: bool, tmp_path: Path
+) -> None:
+    async with served(tmp_path) as server:
+        routes = {("GET", "/never"): never, ("GET", "/turns"): turns}
+        doors = door.Doors(
+            server.services, routes, set(routes.values()) if is_light else (), asyncio.Protocol
+        )
+        listening = await asyncio.get_running_loop().create_server(doors.make, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        async with connected(port) as client:
+            await client.send(request("GET", "/turns"))
+            assert (await client.answer())[2] == b"{}"
+            await client.send(request("GET", "/never"))
+            assert await client.reader.read() == b""
+        await until(lambda: not doors.open)
+        await doors.close(1)
+        listening.close()
+
+
+def test_reading_a_head_takes_no_longer_than_it_is_long() -> None:
+    started = time.process_time()
+    for bad in (b"A:" + b" " * 8000 + b"\t", b"A" * 8000 + b"\t", b"A: " + b"x " * 4000 + b"\t"):
+        assert read_plain(request("GET", "/hc")[:-2] + bad + b"\r\n\r\n", ROUTE_TABLE) is None
+    # Where each byte is read again for each before it, this takes a second.
+    assert time.process_time() - started < 0.2
+
+
+def test_as_many_headers_as_aiohttp_takes_and_no_more() -> None:
+    for count, is_plain in ((127, True), (128, False)):
+        many = {f"A{n}": "b" for n in range(count)}
+        assert (read_plain(request("GET", "/hc", many), ROUTE_TABLE) is not None) is is_plain
+
+
+async def test_what_is_remembered_of_addresses_is_bounded(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, connected(server.port) as client:
+        for n in range(20):
+            forwarded = f"10.0.0.{n}," * 50
+            await client.send(request("GET", "/api/me", {"X-Forwarded-For": forwarded}))
+            assert (await client.answer())[0] == 401
+        assert sum(len(asked[1]) for asked in server.services.addresses) == 0
 
 
 async def test_a_stop_waits_for_what_is_being_answered(tmp_path: Path) -> None:

@@ -6,15 +6,18 @@ import asyncio
 import json
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from talkee_lite.api.context import Services
 from talkee_lite.app import open_services
 from talkee_lite.errors import MessageNotFound, Unavailable
 from talkee_lite.models import MessageDraft, Outcome, RoomKey
+from talkee_lite.store import messages
 from talkee_lite.store.database import Database
 from talkee_lite.store.lock import DatabaseInUse, ProcessLock, read_holder
 from talkee_lite.store.migrations import (
@@ -368,3 +371,68 @@ async def test_who_is_out_of_memory_is_read_again_and_never_shown_as_gone(
             people.profile(1, user.id)
             await people.load([user.id])
             assert user.full_name.encode() in people.profile(1, user.id)
+
+
+async def posts_at_once(
+    services: Services, drafts: list[tuple[int, MessageDraft]], *also: Callable[[Transaction], Any]
+) -> list[Any]:
+    """Post to a room that was used before, all in one batch; `also` jobs come after the first."""
+    room = RoomKey(1, "/a")
+    first = MessageDraft("f" * 36, "text", "SGk=")
+    await services.db.write_one(post_messages, Post(room, first, drafts[0][0], 1))
+    slow = services.db.write(lambda tx: time.sleep(0.2))
+    await asyncio.sleep(0.05)
+    waiting = []
+    for number, (user_id, draft) in enumerate(drafts):
+        waiting.append(services.db.write_one(post_messages, Post(room, draft, user_id, 2)))
+        if not number:
+            waiting += [services.db.write(job) for job in also]
+    assert not slow.done()
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def some_drafts(numbers: Iterable[int]) -> list[MessageDraft]:
+    """Drafts with these ids."""
+    return [MessageDraft(f"{n:036}", "text", "SGk=") for n in numbers]
+
+
+@pytest.mark.parametrize("numbers", [[1, 2, 3, 4], [1, 2, 1, 3, 2], [7, 7, 7]])
+async def test_posts_that_are_stored_together_are_each_as_if_alone(
+    numbers: list[int], tmp_path: Path
+) -> None:
+    async with open_services(config_in(tmp_path)) as services:
+        user, _ = await services.people.sign_in_guest("Ann", "")
+        results = await posts_at_once(services, [(user.id, d) for d in some_drafts(numbers)])
+        seen: dict[int, int] = {}
+        for number, result in zip(numbers, results, strict=True):
+            wanted = Outcome.REPEATED if number in seen else Outcome.POSTED
+            assert result.outcome is wanted
+            seq = seen.setdefault(number, len(seen) + 2)
+            assert result.entry.seq == seq
+        rows = await services.db.fetch("select seq from room_log order by seq", {})
+        assert [row["seq"] for row in rows] == list(range(1, len(seen) + 2))
+        rows = await services.db.fetch("select last_seq from pages", {})
+        assert rows[0]["last_seq"] == len(seen) + 1
+
+
+async def test_a_post_that_fails_among_others_fails_alone(tmp_path: Path) -> None:
+    async with open_services(config_in(tmp_path)) as services:
+        user, _ = await services.people.sign_in_guest("Ann", "")
+        one, two, three = some_drafts([1, 2, 3])
+        nobody = user.id + 1000
+        results = await posts_at_once(services, [(user.id, one), (nobody, two), (user.id, three)])
+        assert isinstance(results[1], sqlite3.IntegrityError)
+        assert [results[0].entry.seq, results[2].entry.seq] == [2, 3]
+
+
+async def test_a_room_that_is_closed_among_posts_takes_those_before_alone(tmp_path: Path) -> None:
+    async with open_services(config_in(tmp_path)) as services:
+        user, _ = await services.people.sign_in_guest("Ann", "")
+        posts = [(user.id, draft) for draft in some_drafts([1, 2, 3])]
+        results = await posts_at_once(
+            services,
+            posts,
+            lambda tx: messages.set_room_closed(tx, RoomKey(1, "/a"), True, 1),
+        )
+        outcomes = [results[0].outcome, *(result.outcome for result in results[2:])]
+        assert outcomes == [Outcome.POSTED, Outcome.CLOSED, Outcome.CLOSED]

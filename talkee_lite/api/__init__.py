@@ -59,9 +59,11 @@ may ask for the current task, as `asyncio.timeout` does."""
 
 def plain_routes() -> dict[tuple[str, str], Handler]:
     """Every address without parameters in its path, as a request spells it, and its handler."""
-    return {
+    found = {
         (method, spelled): handler
         for method, path, handler in ROUTES
         if "{" not in path
         for spelled in {path, path.rstrip("/") + "/"}
     }
+    # A preflight is answered before any handler is asked (middleware.respond).
+    return found | {("OPTIONS", path): handler for (_, path), handler in found.items()}

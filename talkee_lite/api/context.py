@@ -78,6 +78,7 @@ def services_of(request: Request) -> Services:
 _PARAMETERS = frozenset({"site_id", "slug", "filter", "before", "after", "limit"})
 _MOST_CACHED = 512
 _MOST_ADDRESSES = 4096
+_MOST_FORWARDED = 256
 
 
 def _parse(query: str) -> dict[str, str]:
@@ -177,6 +178,8 @@ def address_of(request: Request, services: Services) -> str:
     theirs; what stands left of that anybody may have written.
     """
     asked = (request.peer, request.all_of("x-forwarded-for"))
+    if len(asked[1]) > _MOST_FORWARDED:
+        return _client_address(*asked, services.trusted)
     found = services.addresses.get(asked)
     if found is None:
         if len(services.addresses) >= _MOST_ADDRESSES:

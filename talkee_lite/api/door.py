@@ -35,6 +35,7 @@ IDLE_SECONDS = 75.0
 """How long a connection may stay without a request."""
 _SWEEP_SECONDS = 5.0
 _MOST_HEAD = 8190
+_MOST_FIELDS = 128
 _MOST_WAITING = 65536
 # Up to here it is cheaper to join a head and a body than to send them apart.
 _SMALL = 8192
@@ -42,7 +43,8 @@ _SMALL = 8192
 _NOT_PLAIN = frozenset({"transfer-encoding", "content-encoding", "expect", "trailer"})
 _TARGET = re.compile("[!-~]+")
 # A field line of visible ASCII (RFC 9112, section 5), up to the next one or the end.
-_FIELDS = re.compile(r"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]+): *([ -~]*)(?=\r\n|\Z)")
+# Possessive: nothing that was read is read again, so that the time grows as the length does.
+_FIELDS = re.compile(r"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]++): *+([ -~]*+)(?=\r\n|\Z)")
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -82,11 +84,15 @@ def read_plain(
     if len(headers) != head.count("\r\n") or " \r\n" in head or head.endswith(" "):
         # A line that is no plain field, one that comes twice, or space behind a value.
         return None
+    if len(headers) > _MOST_FIELDS:
+        return None
     if not _NOT_PLAIN.isdisjoint(headers) or "host" not in headers:
         return None
     body = data[end + 4 :]
-    if method == "GET":
+    if method in ("GET", "OPTIONS"):
         plain = not body and "content-length" not in headers
+        if method == "OPTIONS":
+            plain = plain and "access-control-request-method" in headers
     else:
         # What upgrades has no body, and anything that follows one is not looked at here.
         plain = headers.get("content-length", "0") == str(len(body)) and "upgrade" not in headers
@@ -103,6 +109,7 @@ class Door(asyncio.Protocol):
         "_paused",
         "_peer",
         "_transport",
+        "_unsent",
         "_waiting",
         "heard_at",
     )
@@ -115,12 +122,22 @@ class Door(asyncio.Protocol):
         self._waiting = b""
         self._paused = False
         self._is_last = False
+        self._unsent = 0
         self.heard_at = doors.now()
 
     @property
     def is_busy(self) -> bool:
         """Whether an answer waits for something."""
         return self._answering is not None
+
+    def look_after(self, now: float) -> None:
+        """End a connection on which nothing has happened for too long."""
+        unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        if unsent < self._unsent:
+            self.heard_at = now
+        self._unsent = unsent
+        if now - self.heard_at > IDLE_SECONDS and not self.is_busy:
+            self.cut()
 
     async def idle(self) -> None:
         """Wait until the answer that is being made has been sent."""
@@ -155,6 +172,8 @@ class Door(asyncio.Protocol):
         self._go_on()
 
     def data_received(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
         self.heard_at = self._doors.now()
         if self._waiting or self._answering is not None or self._paused:
             # One after the other (RFC 9112, section 9.3.2).
@@ -192,23 +211,33 @@ class Door(asyncio.Protocol):
         except StopIteration as done:
             self._answering = None
             self._answer(request, done.value)
-        except ConnectionError:
+        except BaseException as error:
             self._answering = None
             self.cut()
+            if not isinstance(error, ConnectionError | asyncio.CancelledError):
+                raise
         else:
+            if waits_for is None:
+                # A turn of the loop.
+                loop = asyncio.get_running_loop()
+                waits_for = loop.create_future()
+                loop.call_soon(waits_for.set_result, None)
             # As a task does (PEP 3156, `asyncio.isfuture`): the mark says that it is awaited.
             waits_for._asyncio_future_blocking = False
             self._answering = waits_for
             waits_for.add_done_callback(partial(self._step, request, work))
 
     async def _finish(self, request: Request, work: Coroutine[Any, Any, Answer]) -> None:
+        answer = None
         try:
             answer = await work
         except ConnectionError:
+            pass
+        finally:
             self._answering = None
-            self.cut()
-        else:
-            self._answering = None
+            if answer is None:
+                self.cut()
+        if answer is not None:
             self._answer(request, answer)
 
     def _answer(self, request: Request, answer: Answer) -> None:
@@ -218,18 +247,20 @@ class Door(asyncio.Protocol):
         if isinstance(answer, Upgrade):
             self._upgrade(answer, transport)
             return
-        wish = request.headers.get("connection", "keep-alive").lower()
-        stays = wish == "keep-alive" and not self._is_last
+        is_last = self._is_last and not self._waiting
+        stays = not is_last and "close" not in request.headers.get("connection", "").lower()
         head = answer_head(answer, request.services.clock() // SECOND, stays=stays)
         if len(answer.body) < _SMALL:
             transport.write(head + answer.body)
         else:
-            transport.writelines((head, answer.body))
+            # Not `writelines`, which does not pause anybody in some Pythons (CVE-2024-12254).
+            transport.write(head)
+            transport.write(answer.body)
         self.heard_at = self._doors.now()
         if stays:
             self._go_on()
         else:
-            self._leave()
+            self._waiting = b""
             transport.close()
 
     def _upgrade(self, upgrade: Upgrade, transport: asyncio.Transport) -> None:
@@ -306,10 +337,8 @@ class Doors:
 
     def _sweep(self) -> None:
         now = self.now()
-        for door in [door for door in self.open if now - door.heard_at > IDLE_SECONDS]:
-            # One that answers too slowly, or whose client takes nothing, is left open no longer.
-            if not door.is_busy:
-                door.cut()
+        for door in list(self.open):
+            door.look_after(now)
         self._sweep_later = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def close_idle(self) -> None:

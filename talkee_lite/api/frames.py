@@ -241,7 +241,11 @@ class FramedConnection(asyncio.Protocol):
                 # client are given up too. Not where a close frame may be among them.
                 with suppress(OSError):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._transport.abort()
+            try:
+                self._transport.abort()
+            except Exception:
+                # Whoever serves a room goes on with the next one.
+                _frames_log.exception("a connection could not be ended")
 
     def _closed_by_protocol(self, parser: ServerProtocol) -> None:
         """The parser has sent a close frame: the client's own echoed, or for an error."""

@@ -1,6 +1,6 @@
 """From an aiohttp request to a WebSocket protocol of our own.
 
-aiohttp does HTTP and the checks before the upgrade; then the connection leaves it. A handler
+Where a request came through aiohttp, its connection leaves it with the upgrade. A handler
 that stays for the life of a socket costs ten times the memory of one small protocol object. This
 file is the only one that knows how aiohttp is left; tests/test_handover.py shows at once when a
 new version changes that.

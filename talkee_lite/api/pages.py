@@ -37,7 +37,8 @@ _WELCOME = _read("welcome.html", "text/html; charset=utf-8")
 async def get_file(request: Request) -> Answer:
     """A script or style sheet; any page may load it."""
     services_of(request)
-    file = _FILES[request.path.rstrip("/").rpartition("/")[2]]
+    # By the route: an address may spell it in other ways.
+    file = _FILES[request.route.rstrip("/").rpartition("/")[2]]
     headers = {
         "Content-Type": file.content_type,
         "Cache-Control": "no-cache",

@@ -159,8 +159,8 @@ class Job:
 
 
 AfterCommit = Callable[[Sequence[Any], Callable[[], None]], None]
-"""Called on the loop with a batch's results, before anybody is answered; it must call its second
-argument once when the answers may go out."""
+"""Called on the loop with the results of one or more batches, before anybody is answered; it must
+call its second argument once when the answers may go out."""
 
 
 def answer_at_once(results: Sequence[Any], answer: Callable[[], None]) -> None:
