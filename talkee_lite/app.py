@@ -26,6 +26,7 @@ from .auth import offered
 from .auth.tokens import Tokens, load_secret
 from .chat import Chat
 from .clock import Clock, steady_clock, system_clock
+from .comments import Comments
 from .config import Config
 from .errors import Unavailable
 from .hub import Hub
@@ -73,7 +74,14 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
     people = People(db, config, public_url, clock)
     tokens = Tokens(db, people, secret, clock)
     hub = Hub()
-    chat = Chat(db, hub, Records(db), people, limits, clock, legacy=config.compat.legacy_clients)
+    # What one person and one address may write, messages and comments together.
+    pace = Limits(
+        (
+            Buckets(limits.messages_per_second, limits.messages_burst),
+            Buckets(limits.address_messages_per_second, limits.address_messages_burst),
+        )
+    )
+    chat = Chat(db, hub, Records(db), people, pace, clock, legacy=config.compat.legacy_clients)
     db.publish_with(chat.publish)
     await sites.start()
     await people.start()
@@ -94,6 +102,7 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         ),
         hub=hub,
         chat=chat,
+        comments=Comments(db, people, pace, clock, steady_clock),
         sockets=Sockets(
             limits,
             hub=hub,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from .clock import SECOND, Clock, steady_clock
-from .config import LimitsConfig
 from .errors import (
     Banned,
     Forbidden,
@@ -23,15 +22,18 @@ from .errors import (
     Unavailable,
 )
 from .hub import Audience, Hub, Listener
-from .limits import Buckets, Limits
+from .limits import Limits
 from .models import (
     Caller,
+    Changed,
+    Comment,
     Entry,
     LogKind,
     MessageDraft,
     Outcome,
     PostResult,
     Recorded,
+    Reply,
     RoomChanged,
     RoomKey,
     Status,
@@ -45,6 +47,7 @@ from .protocol import (
     is_uuid,
     message_bytes,
     message_frame,
+    page_frame,
     parse_number,
     room_fields,
 )
@@ -99,17 +102,24 @@ class Deleted:
 class _Run:
     """What one batch pushes in one room."""
 
-    __slots__ = ("events", "messages", "seq")
+    __slots__ = ("events", "messages", "page", "seq")
 
     def __init__(self) -> None:
         self.messages: list[tuple[int, bytes]] = []
         """Author and frame, for those who get messages alone."""
         self.events: list[bytes] = []
+        self.page: list[bytes] = []
+        """What happened to the page's comments: among the events too, and for visitors."""
         self.seq = 0
 
 
 def _change_state(changed: RoomChanged, record: Record) -> int:
     record.state = changed.state
+    return 0
+
+
+def _change_revision(revision: int, record: Record) -> int:
+    record.state = replace(record.state, revision=revision)
     return 0
 
 
@@ -151,7 +161,7 @@ class Chat:
         hub: Hub,
         records: Records,
         people: People,
-        limits: LimitsConfig,
+        pace: Limits,
         clock: Clock,
         *,
         legacy: bool = False,
@@ -163,12 +173,7 @@ class Chat:
         self._people = people
         self._clock = clock
         self._pace_clock = steady_clock
-        self._pace = Limits(
-            (
-                Buckets(limits.messages_per_second, limits.messages_burst),
-                Buckets(limits.address_messages_per_second, limits.address_messages_burst),
-            )
-        )
+        self._pace = pace
 
     async def post(
         self, caller: Caller, room: RoomKey, draft: MessageDraft, address: str
@@ -296,6 +301,9 @@ class Chat:
                 event = {"type": "room", **room_fields(result.state)}
                 runs.setdefault(result.room, _Run()).events.append(event_frame(event))
                 continue
+            if isinstance(result, Changed):
+                self._publish_page(result, runs)
+                continue
             if isinstance(result, PostResult):
                 is_new = result.outcome is Outcome.POSTED
             elif isinstance(result, Recorded):
@@ -319,9 +327,31 @@ class Chat:
             frames = {
                 Audience.PLAIN: b"".join(frame for _, frame in run.messages),
                 Audience.EVENTS: b"".join(run.events),
+                Audience.VISITORS: b"".join(run.page),
             }
             instead = self._without_own(room, run) if self._legacy else None
             self._hub.publish(room, frames, served, seq=run.seq, instead=instead)
+
+    def _publish_page(self, changed: Changed[Any], runs: dict[RoomKey, _Run]) -> None:
+        room = changed.room
+        for event in changed.events:
+            self._records.apply(room, partial(_change_revision, event.revision))
+            if not self._hub.is_used(room):
+                continue
+            self._hub.revise(room, event.revision)
+            if event.author is not None:
+                self._people.meet(event.author)
+            frame = page_frame(event, room, self._creator(room, event.about))
+            run = runs.setdefault(room, _Run())
+            run.events.append(frame)
+            run.page.append(frame)
+
+    def _creator(self, room: RoomKey, about: object) -> bytes | dict[str, Any]:
+        if not isinstance(about, Comment | Reply):
+            return b""
+        if about.status is Status.DELETED:
+            return self._people.nobody()
+        return self._people.profile(room.site_id, about.user_id)
 
     def _publish_line(self, room: RoomKey, entry: Entry, runs: dict[RoomKey, _Run]) -> None:
         line = Line(entry)

@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
             "--with-secret", action="store_true", help="the signing secret too, in FILE.secret"
         )
 
+    verb(verbs, "recount", _recount, "count likes, replies and comments anew")
+
     site = verbs.add_parser("site", help="list, add and change sites", description="Sites.")
     sites = site.add_subparsers(title="verbs", metavar="VERB", required=True)
     listing = verb(sites, "list", _site_list, "list the sites")
@@ -234,6 +236,12 @@ def _backup(options: argparse.Namespace, config: Config) -> int:
     given = {"file": str(options.file.absolute()), "with_secret": options.with_secret}
     done = _ask(config, "backup", given, seconds=3600)
     print(f"{done['file']}  {done['bytes']} bytes")
+    return 0
+
+
+def _recount(options: argparse.Namespace, config: Config) -> int:
+    done = _ask(config, "recount", {}, seconds=3600)
+    print(f"{done['comments']} comments and {done['pages']} pages were off")
     return 0
 
 

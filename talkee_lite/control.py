@@ -178,9 +178,16 @@ async def back_up_database(services: Services, given: dict[str, Any]) -> Any:
     return {"file": str(target), "bytes": size}
 
 
+async def recount(services: Services, given: dict[str, Any]) -> Any:
+    """Set right the counts of comments and pages; how many of each were off."""
+    comments, pages = await services.comments.recount()
+    return {"comments": comments, "pages": pages}
+
+
 VERBS: dict[str, Verb] = {
     "token": make_token,
     "backup": back_up_database,
+    "recount": recount,
     "site-list": list_sites,
     "site-add": add_site,
     "site-set": set_site,

@@ -80,6 +80,21 @@ class InvalidPage(Refused):
     sentence = "Give before or after, not both, as a whole number, and limit from 1 to 100."
 
 
+class InvalidContent(Refused):
+    code = "invalid_content"
+    sentence = "content is empty or too long."
+
+
+class InvalidOrderBy(Refused):
+    code = "invalid_order_by"
+    sentence = "order_by is favor_count, created_at, created_at_asc or reply_count."
+
+
+class InvalidReplyTo(Refused):
+    code = "invalid_reply_to"
+    sentence = "reply_to must be the id of a reply to the same comment."
+
+
 class InvalidName(Refused):
     code = "invalid_name"
     sentence = "A name has 1 to 64 characters."
@@ -141,6 +156,24 @@ class UserNotFound(Refused):
     status = 404
     code = "user_not_found"
     sentence = "There is no such user, or they have published nothing."
+
+
+class CommentNotFound(Refused):
+    status = 404
+    code = "comment_not_found"
+    sentence = "There is no such comment on this page."
+
+
+class ReplyNotFound(Refused):
+    status = 404
+    code = "reply_not_found"
+    sentence = "There is no such reply to this comment."
+
+
+class CommentDeleted(Refused):
+    status = 409
+    code = "comment_deleted"
+    sentence = "This comment was deleted."
 
 
 class MessageNotFound(Refused):

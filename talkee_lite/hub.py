@@ -126,6 +126,7 @@ class _Room:
         "presence_at",
         "presence_timer",
         "rests_until",
+        "revision",
         "seq",
         "spent",
         "turn",
@@ -141,6 +142,7 @@ class _Room:
         self.rests_until = 0.0
         self.people: dict[int, int] = {}
         self.seq = 0
+        self.revision = 0
         self.presence_at = float("-inf")
         self.presence_timer: asyncio.TimerHandle | None = None
 
@@ -155,8 +157,11 @@ class Hub:
     def __init__(self) -> None:
         self._rooms: dict[RoomKey, _Room] = {}
 
-    def join(self, room: RoomKey, listener: Listener, seq: int) -> None:
-        """From now on `listener` gets what is published in `room`, whose last line is `seq`."""
+    def join(self, room: RoomKey, listener: Listener, seq: int, revision: int = 0) -> None:
+        """From now on `listener` gets what is published in `room`, whose last line is `seq`.
+
+        `revision` is that of its page's comments.
+        """
         there = self._rooms.get(room)
         if there is None:
             there = self._rooms[room] = _Room()
@@ -164,6 +169,7 @@ class Hub:
             # Whoever comes now has by other ways what was published before.
             waiting.settle(there)
         there.seq = max(there.seq, seq)
+        there.revision = max(there.revision, revision)
         there.listeners[listener.audience][listener] = None
         if listener.user_id:
             there.people[listener.user_id] = there.people.get(listener.user_id, 0) + 1
@@ -199,6 +205,17 @@ class Hub:
         """The last `seq` that was published in a room that is used."""
         there = self._rooms.get(room)
         return there.seq if there is not None else 0
+
+    def revise(self, room: RoomKey, revision: int) -> None:
+        """Something happened to the comments of the room's page."""
+        there = self._rooms.get(room)
+        if there is not None:
+            there.revision = revision
+
+    def revision(self, room: RoomKey) -> int:
+        """The last revision of a used room's page."""
+        there = self._rooms.get(room)
+        return there.revision if there is not None else 0
 
     def listeners(self, room: RoomKey, audience: Audience) -> list[Listener]:
         """Those of one kind who listen to a room."""

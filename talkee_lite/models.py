@@ -5,12 +5,16 @@ Times are whole microseconds since 1970-01-01T00:00:00Z.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 FOREVER = 253_402_300_799_000_000
 """The last second of the year 9999: a ban without an end."""
+
+
+T = TypeVar("T")
 
 
 class RoomKey(NamedTuple):
@@ -129,11 +133,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class RoomState:
-    """What a room is like: its last `seq`, and whether and how fast one may write."""
+    """What a room is like: its last `seq`, whether and how fast one may write, and the revision
+    of its page's comments, which grows with each change to them."""
 
     seq: int = 0
     closed: bool = False
     slow_seconds: int = 0
+    revision: int = 0
 
 
 class Outcome(StrEnum):
@@ -174,3 +180,71 @@ class RoomChanged:
 
     room: RoomKey
     state: RoomState
+
+
+class Order(StrEnum):
+    """How a page's comments are sorted; ties by id, newest first (oldest first in the last)."""
+
+    FAVOR_COUNT = "favor_count"
+    CREATED_AT = "created_at"
+    REPLY_COUNT = "reply_count"
+    CREATED_AT_ASC = "created_at_asc"
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment below a page. One that is deleted and has replies stays, without its text.
+
+    `fav_id` is the id of the favourite of whoever asks, 0 if they have none.
+    """
+
+    id: int
+    user_id: int
+    content: str
+    html: str
+    status: Status
+    favor_count: int
+    reply_count: int
+    edited: bool
+    created_at: int
+    updated_at: int
+    fav_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply to a comment; `reply_to` is the reply under it that this one answers, or 0."""
+
+    id: int
+    comment_id: int
+    reply_to: int
+    user_id: int
+    content: str
+    html: str
+    status: Status
+    edited: bool
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageEvent:
+    """One change to what stands below a page, for whoever has it open.
+
+    `about` is the comment or reply as it is now, with who wrote it, or the ids of one that was
+    deleted.
+    """
+
+    name: str
+    revision: int
+    about: Comment | Reply | Mapping[str, int]
+    author: User | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[T]):
+    """What a job gives that may have changed a page: its result, and the events to push."""
+
+    result: T
+    room: RoomKey
+    events: Sequence[PageEvent] = ()

@@ -6,6 +6,8 @@ import secrets
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 from .clock import DAY, Clock
 from .config import Config
@@ -116,6 +118,11 @@ class People:
             while len(self._profiles) > _MOST_PROFILES:
                 self._profiles.popitem(last=False)
         return profile
+
+    def nobody(self) -> dict[str, Any]:
+        """The profile that stands for whoever wrote what was deleted."""
+        nobody = replace(_gone(0), full_name="deleted")
+        return user_fields(nobody, UserKind.GUEST, self.public_url) | {"avatar_url": ""}
 
     async def sign_in_guest(self, typed_name: str, lang: str) -> tuple[User, Session]:
         """A new guest with a name that is free. Raises InvalidName or NameReserved."""

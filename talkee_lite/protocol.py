@@ -23,7 +23,20 @@ from .errors import (
     TooLarge,
     UnsupportedCategory,
 )
-from .models import Entry, LogKind, MessageDraft, RoomState, Site, User, UserKind
+from .models import (
+    Comment,
+    Entry,
+    LogKind,
+    MessageDraft,
+    PageEvent,
+    Reply,
+    RoomKey,
+    RoomState,
+    Site,
+    Status,
+    User,
+    UserKind,
+)
 
 _UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBER = re.compile("[1-9][0-9]{0,15}")
@@ -149,6 +162,47 @@ def site_fields(site: Site) -> dict[str, Any]:
     }
 
 
+def comment_fields(comment: Comment, room: RoomKey, creator: Any) -> dict[str, Any]:
+    """A comment as clients see it; `creator` is a user, as JSON already or not."""
+    is_gone = comment.status is Status.DELETED
+    return {
+        "id": comment.id,
+        "user_id": 0 if is_gone else comment.user_id,
+        "site_id": room.site_id,
+        "slug": room.slug,
+        "favor_count": comment.favor_count,
+        "reply_count": comment.reply_count,
+        "arweave_tx_hash": "",
+        "content": comment.content,
+        "content_html": comment.html,
+        "created_at": rfc3339(comment.created_at),
+        "updated_at": rfc3339(comment.updated_at),
+        "edited": comment.edited,
+        "creator": creator,
+        "fav_id": comment.fav_id,
+        "rewards": [],
+        "reward": None,
+        "status": comment.status,
+    }
+
+
+def reply_fields(reply: Reply, creator: Any) -> dict[str, Any]:
+    """A reply as clients see it; `creator` is a user, as JSON already or not."""
+    return {
+        "id": reply.id,
+        "user_id": reply.user_id,
+        "comment_id": str(reply.comment_id),
+        "reply_to": reply.reply_to,
+        "content": reply.content,
+        "content_html": reply.html,
+        "created_at": rfc3339(reply.created_at),
+        "updated_at": rfc3339(reply.updated_at),
+        "edited": reply.edited,
+        "creator": creator,
+        "status": reply.status,
+    }
+
+
 def message_head(entry: Entry) -> bytes:
     """A message up to its author: `message_bytes` and `message_frame` add who wrote it.
 
@@ -183,6 +237,20 @@ def record_frame(entry: Entry) -> bytes:
     return event_frame(event)
 
 
+def page_frame(event: PageEvent, room: RoomKey, creator: bytes | dict[str, Any]) -> bytes:
+    """A change to a page's comments, framed; `creator`: who wrote what it is about."""
+    about = event.about
+    who = orjson.Fragment(creator) if isinstance(creator, bytes) else creator
+    shown: dict[str, Any]
+    if isinstance(about, Comment):
+        shown = {"comment": comment_fields(about, room, who)}
+    elif isinstance(about, Reply):
+        shown = {"reply": reply_fields(about, who)}
+    else:
+        shown = dict(about)
+    return event_frame({"type": event.name, "revision": event.revision, **shown})
+
+
 def gap_frame(seq: int) -> bytes:
     """Stands where a message was that is gone, so that counting works."""
     return event_frame({"type": "gap", "seq": seq})
@@ -201,11 +269,13 @@ def ready_frame(
     position: tuple[str, int] | None = None,
     recovered: bool | None = None,
     room: RoomState | None = None,
+    revision: int = 0,
 ) -> bytes:
     """The first frame for who asked for events.
 
     `position`: epoch and `seq`, None for those who do not get the room's record; `recovered` is
-    left out where nothing was to be recovered. `user` is JSON already.
+    left out where nothing was to be recovered. `user` is JSON already. `revision` is that of the
+    page's comments.
     """
     epoch, seq = position or (None, None)
     event: dict[str, Any] = {
@@ -216,7 +286,7 @@ def ready_frame(
     }
     if recovered is not None:
         event["recovered"] = recovered
-    event |= {"online": online, "ping_interval": ping_interval}
+    event |= {"online": online, "ping_interval": ping_interval, "comments_revision": revision}
     if room is not None:
         event["room"] = room_fields(room)
     return event_frame(event)

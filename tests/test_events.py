@@ -76,6 +76,7 @@ async def test_ready_comes_first_also_in_an_empty_room(server: Server) -> None:
             "seq": 0,
             "online": 1,
             "ping_interval": 25,
+            "comments_revision": 0,
             "room": {"closed": False, "slow_seconds": 0},
         }
 
@@ -307,7 +308,11 @@ async def test_a_page_sees_a_ping_with_the_position(tmp_path: Path) -> None:
         await server.post(token)
         async with reader(server, token) as (client, ready):
             assert ready["ping_interval"] == 1
-            assert await frame(client, but=("presence",)) == {"type": "ping", "seq": 1}
+            assert await frame(client, but=("presence",)) == {
+                "type": "ping",
+                "seq": 1,
+                "comments_revision": 0,
+            }
 
 
 async def test_a_room_that_is_closed_says_so_and_takes_nothing(server: Server) -> None:

@@ -238,11 +238,50 @@ def test_before_a_migration_a_copy_is_kept_and_two_at_the_most(
         migrate(connection, path)
     connection.close()
     copies = sorted(p.name for p in tmp_path.glob("talkee.db.v*"))
-    assert copies == ["talkee.db.v2-20260101-000002", "talkee.db.v3-20260101-000003"]
+    first = len(MIGRATIONS)
+    assert copies == [
+        f"talkee.db.v{first + 1}-20260101-000002",
+        f"talkee.db.v{first + 2}-20260101-000003",
+    ]
     copy = sqlite3.connect(tmp_path / copies[0])
     assert copy.execute("pragma application_id").fetchone() == (APPLICATION_ID,)
     assert copy.execute("select value from meta where key = 'mine'").fetchone() == ("kept",)
     copy.close()
+
+
+def test_an_older_database_becomes_what_a_new_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / "old.db", tmp_path / "new.db"]
+    with monkeypatch.context() as earlier:
+        earlier.setattr("talkee_lite.store.migrations.MIGRATIONS", MIGRATIONS[:1])
+        connection = connect_writer(paths[0])
+        migrate(connection, paths[0])
+        connection.execute(
+            "insert into sites (id, name, origins, created_at, updated_at)"
+            " values (1, 'Mine', '[]', 1, 1)"
+        )
+        connection.execute("insert into pages (site_id, slug, created_at) values (1, '/a', 1)")
+        connection.close()
+    schemas = []
+    for path in paths:
+        connection = connect_writer(path)
+        migrate(connection, path)
+        schemas.append(
+            {
+                table: connection.execute(f"pragma table_info({table})").fetchall()
+                for (table,) in map(
+                    tuple, connection.execute("select name from sqlite_master order by name")
+                )
+            }
+        )
+        kept = connection.execute("select slug, comment_total from pages").fetchall()
+        assert [tuple(row) for row in kept] == ([("/a", 0)] if path == paths[0] else [])
+        connection.close()
+    assert [[*map(tuple, rows)] for rows in schemas[0].values()] == [
+        [*map(tuple, rows)] for rows in schemas[1].values()
+    ]
+    assert schemas[0].keys() == schemas[1].keys()
 
 
 def test_a_migration_that_fails_changes_nothing(

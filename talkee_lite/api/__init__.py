@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import auth, messages, pages, sites, status, users
+from . import auth, comments, messages, pages, sites, status, users
 from .exchange import Handler
 from .framework import adapt, expect
 
@@ -19,6 +19,19 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/messages", messages.list_messages),
     ("POST", "/api/messages", messages.post_message),
     ("DELETE", "/api/messages/{message_id}", messages.delete_message),
+    ("GET", "/api/comments", comments.list_comments),
+    ("POST", "/api/comments", comments.post_comment),
+    ("GET", "/api/comments/{id}", comments.get_comment),
+    ("PATCH", "/api/comments/{id}", comments.edit_comment),
+    ("DELETE", "/api/comments/{id}", comments.delete_comment),
+    ("PUT", "/api/comments/{id}/fav", comments.favour),
+    ("PUT", "/api/comments/{id}/unfav", comments.unfavour),
+    ("GET", "/api/comments/{id}/replies", comments.list_replies),
+    ("POST", "/api/comments/{id}/replies", comments.post_reply),
+    ("PATCH", "/api/comments/{id}/replies/{reply_id}", comments.edit_reply),
+    ("DELETE", "/api/comments/{id}/replies/{reply_id}", comments.delete_reply),
+    ("POST", "/api/preview", comments.preview),
+    ("POST", "/api/counts", comments.count),
     ("POST", "/api/auth/login", auth.login),
     ("POST", "/api/auth/renew", auth.renew),
     ("POST", "/api/auth/logout", auth.logout),

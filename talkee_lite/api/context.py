@@ -15,6 +15,7 @@ from ..auth import Login
 from ..auth.tokens import Tokens
 from ..chat import Chat
 from ..clock import Clock, SteadyClock
+from ..comments import Comments
 from ..config import Config
 from ..errors import (
     InvalidSiteId,
@@ -54,6 +55,7 @@ class Services:
     login_pace: Limits
     hub: Hub
     chat: Chat
+    comments: Comments
     sockets: Sockets
     trusted: Networks
     started_at: float
@@ -75,7 +77,12 @@ def services_of(request: Request) -> Services:
     return services
 
 
-_PARAMETERS = frozenset({"site_id", "slug", "filter", "before", "after", "limit"})
+_PARAMETERS = frozenset(
+    {
+        *("site_id", "slug", "filter", "before", "after", "limit"),
+        *("offset", "after_id", "order_by"),
+    }
+)
 _MOST_CACHED = 512
 _MOST_ADDRESSES = 4096
 _MOST_FORWARDED = 256

@@ -21,6 +21,7 @@ from ..protocol import AuthFrame, auth_frame, event_frame, ready_frame, room_fie
 from .frames import FramedConnection
 
 if TYPE_CHECKING:
+    from ..records import Record
     from .sockets import Sockets
 
 _log = logging.getLogger(__name__)
@@ -165,9 +166,16 @@ class Connection(FramedConnection):
         if not auth.events:
             self._enter(Audience.PLAIN, 0)
         elif user is None and not self._keeper.sites.get(self.room.site_id).public_chat:
-            self._enter(Audience.VISITORS, 0)
+            record = await self._current_record()
+            if self._code:
+                return
+            self._enter(Audience.VISITORS, 0, record.state.revision)
             self._write(
-                ready_frame(ping_interval=self._keeper.limits.ping_seconds, online=self.online)
+                ready_frame(
+                    ping_interval=self._keeper.limits.ping_seconds,
+                    online=self.online,
+                    revision=record.state.revision,
+                )
             )
         else:
             await self._enter_with_events(auth)
@@ -179,15 +187,13 @@ class Connection(FramedConnection):
         next line published is the first that comes live.
         """
         chat, room = self._keeper.chat, self.room
-        record = await chat.load_record(room)
-        while not chat.is_current(room, record):
-            record = await chat.load_record(room)
+        record = await self._current_record()
         if self._code:
             return
         missed = chat.missed_since(record, auth.since) if auth.since else 0
         recovered = missed is not None if auth.since else None
         if not missed:
-            self._enter(Audience.EVENTS, record.seq)
+            self._enter(Audience.EVENTS, record.seq, record.state.revision)
         else:
             self.online = self._keeper.hub.online_with(room, self.user_id)
         user = self._keeper.people.profile(room.site_id, self.user_id) if self.user_id else None
@@ -199,6 +205,7 @@ class Connection(FramedConnection):
                 position=(chat.epoch, record.seq),
                 recovered=recovered,
                 room=record.state,
+                revision=record.state.revision,
             )
         )
         if missed:
@@ -207,6 +214,14 @@ class Connection(FramedConnection):
             self._replaying, self._authenticating = self._authenticating, None
             await self._replay(record.seq - missed, record.state)
             self._replaying = None
+
+    async def _current_record(self) -> Record:
+        """The room's record as of now: until something is awaited it follows every commit."""
+        chat = self._keeper.chat
+        record = await chat.load_record(self.room)
+        while not chat.is_current(self.room, record):
+            record = await chat.load_record(self.room)
+        return record
 
     async def _replay(self, seq: int, told_state: RoomState) -> None:
         """Send the record from behind `seq` at the reader's pace, then join."""
@@ -223,17 +238,17 @@ class Connection(FramedConnection):
             record = await chat.load_record(room)
             if chat.is_current(room, record) and record.seq == seq and not self._code:
                 told = self.online
-                self._enter(Audience.EVENTS, seq)
+                self._enter(Audience.EVENTS, seq, record.state.revision)
                 self.online = told
                 if room_fields(record.state) != room_fields(told_state):
                     self._write(event_frame({"type": "room", **room_fields(record.state)}))
                 return
 
-    def _enter(self, audience: Audience, seq: int) -> None:
+    def _enter(self, audience: Audience, seq: int, revision: int = 0) -> None:
         self.audience = audience
         self.entered = True
         self._event_ping_at = self._keeper.now() + self._keeper.limits.ping_seconds
-        self._keeper.hub.join(self.room, self, seq)
+        self._keeper.hub.join(self.room, self, seq, revision)
 
     # To the client.
 
@@ -268,4 +283,6 @@ class Connection(FramedConnection):
             self._event_ping_at = now + self._keeper.limits.ping_seconds
             known = self.audience is Audience.EVENTS
             seq = self._keeper.hub.position(self.room) if known else None
-            self._write(event_frame({"type": "ping", "seq": seq}))
+            revision = self._keeper.hub.revision(self.room)
+            ping = {"type": "ping", "seq": seq, "comments_revision": revision}
+            self._write(event_frame(ping))

@@ -243,7 +243,7 @@ def set_room_closed(tx: Transaction, room: RoomKey, closed: bool, now: int) -> R
     row = tx.fetch_one(
         "insert into pages (site_id, slug, closed, created_at)"
         " values (:site_id, :slug, :closed, :now) on conflict (site_id, slug) do update set"
-        " closed = :closed returning last_seq, closed, slow_seconds",
+        " closed = :closed returning last_seq, closed, slow_seconds, revision",
         {"site_id": room.site_id, "slug": room.slug, "closed": int(closed), "now": now},
     )
     assert row is not None
@@ -251,7 +251,7 @@ def set_room_closed(tx: Transaction, room: RoomKey, closed: bool, now: int) -> R
 
 
 def _state(row: Row) -> RoomState:
-    return RoomState(row["last_seq"], bool(row["closed"]), row["slow_seconds"])
+    return RoomState(row["last_seq"], bool(row["closed"]), row["slow_seconds"], row["revision"])
 
 
 EARLIER = (
@@ -304,7 +304,7 @@ async def is_closed(db: Database, room: RoomKey) -> bool:
 async def find_state(snapshot: Snapshot, room: RoomKey) -> RoomState:
     """What a room is like; the default for one in which nothing was said."""
     row = await snapshot.fetch_one(
-        "select last_seq, closed, slow_seconds from pages"
+        "select last_seq, closed, slow_seconds, revision from pages"
         " where site_id = :site_id and slug = :slug",
         {"site_id": room.site_id, "slug": room.slug},
     )
@@ -390,13 +390,14 @@ async def list_after(db: Database, room: RoomKey, after: int, limit: int) -> Pag
 
 
 async def count_all(db: Database) -> dict[str, int]:
-    """How many users, sites and published messages there are."""
+    """How many users, sites, published comments, replies and messages there are."""
     row = await db.fetch_one(
         "select (select count(*) from users where deleted_at is null) as users,"
         " (select count(*) from sites) as sites,"
+        " (select count(*) from comments where status = 'published') as comments,"
+        " (select count(*) from replies where status = 'published') as replies,"
         " (select count(*) from messages where status = 'published') as messages",
         {},
     )
     assert row is not None
-    counts = {name: row[name] for name in ("users", "sites", "messages")}
-    return counts | {"comments": 0, "replies": 0}
+    return {name: row[name] for name in ("users", "sites", "comments", "replies", "messages")}

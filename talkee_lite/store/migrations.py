@@ -120,6 +120,59 @@ MIGRATIONS: tuple[str, ...] = (
         primary key (page_id, seq)
     ) without rowid;
     """,
+    # Comments below pages.
+    """
+    alter table pages add column comment_total integer not null default 0;
+    alter table pages add column published_count integer not null default 0;
+    create table comments (
+        id integer primary key autoincrement,
+        page_id integer not null references pages (id),
+        user_id integer not null references users (id),
+        content text not null,
+        html text not null,
+        html_version integer not null,
+        status text not null,
+        listed integer not null,
+        favor_count integer not null default 0,
+        reply_count integer not null default 0,
+        edited integer not null default 0,
+        deleted_at integer,
+        deleted_by integer,
+        created_at integer not null,
+        updated_at integer not null
+    );
+    create index comments_by_favor on comments (page_id, favor_count, id) where listed = 1;
+    create index comments_by_time on comments (page_id, created_at, id) where listed = 1;
+    create index comments_by_replies on comments (page_id, reply_count, id) where listed = 1;
+    create index comments_by_user on comments (user_id, page_id);
+    create table replies (
+        id integer primary key autoincrement,
+        comment_id integer not null references comments (id),
+        reply_to integer not null default 0,
+        user_id integer not null references users (id),
+        content text not null,
+        html text not null,
+        html_version integer not null,
+        status text not null,
+        edited integer not null default 0,
+        deleted_at integer,
+        deleted_by integer,
+        created_at integer not null,
+        updated_at integer not null
+    );
+    create index replies_by_time on replies (comment_id, created_at, id)
+        where status = 'published';
+    create index replies_by_comment on replies (comment_id);
+    create index replies_by_user on replies (user_id);
+    create table favourites (
+        id integer primary key autoincrement,
+        comment_id integer not null references comments (id),
+        user_id integer not null references users (id),
+        created_at integer not null,
+        unique (comment_id, user_id)
+    );
+    create index favourites_by_user on favourites (user_id);
+    """,
 )
 
 

@@ -125,10 +125,19 @@ async def find_users(db: Database, user_ids: Sequence[int]) -> list[User]:
     return [user_of(row) for row in rows]
 
 
+def find_user(tx: Transaction, user_id: int) -> User | None:
+    """The user with this id."""
+    row = tx.fetch_one(f"select {_COLUMNS} from users where id = :id", {"id": user_id})
+    return user_of(row) if row else None
+
+
 async def has_published(db: Database, user_id: int) -> bool:
     """Whether the user has written anything that others can see."""
     row = await db.fetch_one(
-        "select 1 from messages where user_id = :id and status = 'published' limit 1",
+        "select 1 where exists (select 1 from messages where user_id = :id"
+        " and status = 'published') or exists (select 1 from comments where user_id = :id"
+        " and status = 'published') or exists (select 1 from replies where user_id = :id"
+        " and status = 'published')",
         {"id": user_id},
     )
     return row is not None
@@ -146,6 +155,9 @@ def sweep_guests(tx: Transaction, *, before: int, most: int) -> list[int]:
         "select id from users where is_guest = 1 and created_at < :before"
         " and merged_into is null"
         " and not exists (select 1 from messages where messages.user_id = users.id)"
+        " and not exists (select 1 from comments where comments.user_id = users.id)"
+        " and not exists (select 1 from replies where replies.user_id = users.id)"
+        " and not exists (select 1 from favourites where favourites.user_id = users.id)"
         " and not exists (select 1 from sessions where sessions.user_id = users.id)"
         " and not exists (select 1 from users as other where other.merged_into = users.id)"
         " limit :most",
