@@ -13,8 +13,9 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from aiohttp import web
 
@@ -82,7 +83,13 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         )
     )
     chat = Chat(db, hub, Records(db), people, pace, clock, legacy=config.compat.legacy_clients)
-    db.publish_with(chat.publish)
+    comments = Comments(db, people, pace, clock, steady_clock)
+
+    def after_commit(results: Sequence[Any], answer: Callable[[], None]) -> None:
+        comments.threads.note(results)
+        chat.publish(results, answer)
+
+    db.publish_with(after_commit)
     await sites.start()
     await people.start()
     return Services(
@@ -102,7 +109,7 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         ),
         hub=hub,
         chat=chat,
-        comments=Comments(db, people, pace, clock, steady_clock),
+        comments=comments,
         sockets=Sockets(
             limits,
             hub=hub,

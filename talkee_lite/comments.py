@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -22,7 +21,7 @@ from .errors import (
     RoomClosed,
 )
 from .limits import Limits
-from .markdown import VERSION, to_html
+from .markdown import VERSION, rendered
 from .models import (
     Caller,
     Changed,
@@ -35,12 +34,13 @@ from .models import (
     UserKind,
 )
 from .people import People
-from .protocol import parse_number
+from .protocol import comment_fields, dump_json, json_fragment, parse_number
 from .store import comments as store
 from .store.database import Database, Row
 from .store.users import find_user
 from .store.writer import Transaction
 from .text import clean_text
+from .threads import Shape, Thread, Threads
 
 T = TypeVar("T")
 
@@ -55,7 +55,6 @@ EDIT_WITHIN = 15 * 60 * SECOND
 """How long people may change what they wrote; moderators always may."""
 _SAME_WITHIN = 60 * SECOND
 _LISTED = 20
-_SHORT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +106,6 @@ def checked_content(typed: str, most: int) -> str:
     return content
 
 
-async def rendered(content: str) -> str:
-    """A text as HTML; a long one is made aside, so that the loop is not held up."""
-    if len(content) <= _SHORT:
-        return to_html(content)
-    # The worst of 10,240 characters takes some 70 ms.
-    return await asyncio.to_thread(to_html, content)
-
-
 class Comments:
     """Everything that may be done with comments and replies."""
 
@@ -131,25 +122,48 @@ class Comments:
         self._pace = pace
         self._clock = clock
         self._pace_clock = pace_clock
+        self.threads = Threads()
 
     # Reading.
 
-    async def list(
-        self, room: RoomKey, window: Window, user_id: int
-    ) -> tuple[int, Sequence[Comment]]:
-        """How many comments a page has, and those of the window."""
-        async with self._db.snapshot() as snapshot:
-            total, comments = await store.list_comments(
-                snapshot,
-                room,
-                window.order,
-                limit=window.limit,
-                offset=window.offset,
-                after_id=window.after_id,
-                user_id=user_id,
-            )
-        await self._people.load(comment.user_id for comment in comments)
-        return total, comments
+    async def list(self, room: RoomKey, window: Window, user_id: int) -> bytes:
+        """How many comments a page has, and those of the window, as JSON: `total`, `comments`.
+
+        The beginnings of lists are kept in memory until something on their page changes.
+        """
+        shape, generation = Shape(window.order, window.limit), self._people.generation
+        is_first = not window.offset and window.after_id is None
+        thread = self.threads.find(room, shape, generation) if is_first else None
+        likes = self.threads.favourites(room, user_id) if user_id else {}
+        if thread is not None and likes is not None:
+            return thread.for_caller(likes)
+        with self.threads.reading(room) as reading:
+            async with self._db.snapshot() as snapshot:
+                total, comments = await store.list_comments(
+                    snapshot,
+                    room,
+                    window.order,
+                    limit=window.limit,
+                    offset=window.offset,
+                    after_id=window.after_id,
+                )
+                likes = await store.favourites_on(snapshot, room, user_id) if user_id else {}
+            await self._people.load(comment.user_id for comment in comments)
+            generation = self._people.generation
+            shown = [(comment.id, self.comment_json(room, comment)) for comment in comments]
+            thread = Thread(total, shown, generation)
+            if is_first and total:
+                self.threads.keep(room, shape, thread, reading)
+                if user_id:
+                    self.threads.keep_favourites(room, user_id, likes, reading)
+        return thread.for_caller(likes)
+
+    def comment_json(self, room: RoomKey, comment: Comment) -> bytes:
+        """A comment as JSON. Its author must be in memory."""
+        if comment.status is Status.DELETED:
+            return dump_json(comment_fields(comment, room, self._people.nobody()))
+        creator = json_fragment(self._people.profile(room.site_id, comment.user_id))
+        return dump_json(comment_fields(comment, room, creator))
 
     async def get(self, room: RoomKey, comment_id: int, user_id: int) -> Comment:
         """One comment of the page. Raises CommentNotFound."""

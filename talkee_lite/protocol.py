@@ -70,6 +70,11 @@ def dump_json(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
+def json_fragment(text: bytes) -> Any:
+    """JSON that goes into other JSON as it is."""
+    return orjson.Fragment(text)
+
+
 def parse_object(body: bytes) -> dict[str, Any]:
     """A request body: one strict JSON object (RFC 8259; no NaN, no lone surrogates).
 

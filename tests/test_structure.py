@@ -29,6 +29,7 @@ LAYER_OF = {
     "comments": "rules",
     "people": "rules",
     "sites": "rules",
+    "threads": "rules",
     "records": "rules",
     "control": "rules",
 }

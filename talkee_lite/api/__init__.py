@@ -64,7 +64,12 @@ def add_routes(app: web.Application) -> None:
 
 
 LIGHT: frozenset[Handler] = frozenset(
-    {messages.open_socket, messages.list_messages, messages.post_message}
+    {
+        messages.open_socket,
+        messages.list_messages,
+        messages.post_message,
+        comments.list_comments,
+    }
 )
 """Handlers that the front door runs without a task: they await futures alone, and nothing in them
 may ask for the current task, as `asyncio.timeout` does."""

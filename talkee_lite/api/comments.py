@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from ..comments import (
     MOST_COMMENT,
     MOST_COUNTED,
     checked_content,
     parse_window,
-    rendered,
 )
 from ..errors import CommentNotFound, InvalidBody, ReplyNotFound
-from ..models import Caller, Comment, Reply, RoomKey, Status
-from ..protocol import comment_fields, parse_number, parse_object, reply_fields, take_text
+from ..markdown import rendered
+from ..models import Caller, Comment, Reply, RoomKey
+from ..protocol import json_fragment, parse_number, parse_object, reply_fields, take_text
 from ..sites import checked_slug
 from .context import (
     Services,
     address_of,
     answer,
+    answer_bytes,
     bearer_of,
     body_of,
     caller_of,
@@ -38,9 +37,8 @@ async def list_comments(request: Request) -> Answer:
     room = room_of(request, services)
     caller = await _caller_if_any(request, services)
     window = parse_window(query_of(request))
-    total, comments = await services.comments.list(room, window, _id(caller))
-    shown = [_comment(services, room, comment) for comment in comments]
-    return answer(services, {"total": total, "comments": shown})
+    listed = await services.comments.list(room, window, _id(caller))
+    return answer_bytes(b'{"ts":%d,"data":%b}' % (services.clock() // 1000, listed))
 
 
 async def post_comment(request: Request) -> Answer:
@@ -207,19 +205,16 @@ def _reply_id(request: Request) -> int:
     return number
 
 
-def _comment(services: Services, room: RoomKey, comment: Comment) -> dict[str, Any]:
-    if comment.status is Status.DELETED:
-        return comment_fields(comment, room, services.people.nobody())
-    creator = services.people.profile(room.site_id, comment.user_id)
-    return comment_fields(comment, room, orjson.Fragment(creator))
+def _comment(services: Services, room: RoomKey, comment: Comment) -> Any:
+    return json_fragment(services.comments.comment_json(room, comment))
 
 
 def _reply(services: Services, room: RoomKey, reply: Reply) -> dict[str, Any]:
     creator = services.people.profile(room.site_id, reply.user_id)
-    return reply_fields(reply, orjson.Fragment(creator))
+    return reply_fields(reply, json_fragment(creator))
 
 
-def _answer_new(services: Services, shown: dict[str, Any], repeated: bool) -> Answer:
+def _answer_new(services: Services, shown: Any, repeated: bool) -> Answer:
     made = answer(services, shown)
     if repeated:
         made.headers = {**made.headers, "Idempotent-Replayed": "true"}

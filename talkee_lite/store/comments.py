@@ -77,7 +77,6 @@ async def list_comments(
     limit: int,
     offset: int,
     after_id: int | None,
-    user_id: int,
 ) -> tuple[int, list[Comment]]:
     """How many comments a page has, and some of them.
 
@@ -101,22 +100,15 @@ async def list_comments(
         f" order by {_ORDERS[order]} limit :limit offset :offset",
         {"page_id": page["id"], "after_id": after_id, "limit": limit, "offset": offset},
     )
-    favourites = await _favourites(snapshot, [row["id"] for row in rows], user_id)
-    return page["comment_total"], [_comment(row, favourites.get(row["id"], 0)) for row in rows]
+    return page["comment_total"], [_comment(row) for row in rows]
 
 
-async def _favourites(
-    snapshot: Snapshot, comment_ids: Sequence[int], user_id: int
-) -> Mapping[int, int]:
-    """Comment id → id of the user's favourite, where there is one."""
-    if not user_id or not comment_ids:
-        return {}
-    names = {f"id{n}": comment_id for n, comment_id in enumerate(comment_ids)}
-    marks = ", ".join(f":{name}" for name in names)
+async def favourites_on(snapshot: Snapshot, room: RoomKey, user_id: int) -> Mapping[int, int]:
+    """What a user likes on a page: comment id → id of the favourite."""
     rows = await snapshot.fetch(
-        "select comment_id, id from favourites where user_id = :user_id"
-        f" and comment_id in ({marks})",
-        {"user_id": user_id, **names},
+        "select f.comment_id, f.id from favourites as f join comments as c on c.id = f.comment_id"
+        f" where f.user_id = :user_id and c.page_id = {_PAGE}",
+        _where(room, user_id=user_id),
     )
     return {row["comment_id"]: row["id"] for row in rows}
 
@@ -131,7 +123,11 @@ async def find_listed(
     )
     if row is None:
         return None
-    return _comment(row, (await _favourites(snapshot, [comment_id], user_id)).get(comment_id, 0))
+    favourite = await snapshot.fetch_one(
+        "select id from favourites where comment_id = :id and user_id = :user_id",
+        {"id": comment_id, "user_id": user_id},
+    )
+    return _comment(row, favourite["id"] if favourite else 0)
 
 
 async def list_replies(

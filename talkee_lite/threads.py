@@ -1,0 +1,160 @@
+"""The first comments of pages in use, in memory, ready to send.
+
+What is kept of a page is dropped when anything on it changes: the next who asks reads it anew. All
+pages together have a budget of bytes; the one unused for longest goes first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from .models import Changed, Order, RoomKey
+
+_BUDGET = 32 * 1024 * 1024
+_MOST_PAGES = 4096
+# What a page costs beside its text, and each person's favourites on it.
+_PAGE_OVERHEAD = 1024
+_FAVOURITES_OVERHEAD = 256
+
+_MARK = b'"fav_id":0,'
+
+
+class Shape(NamedTuple):
+    """Which list of a page it is: in which order, and how many."""
+
+    order: Order
+    limit: int
+
+
+class Thread:
+    """One list as JSON, with the places where a caller's favourites stand."""
+
+    __slots__ = ("_pieces", "_total", "cost", "generation", "whole")
+
+    def __init__(self, total: int, comments: Sequence[tuple[int, bytes]], generation: int) -> None:
+        """`comments`: id and JSON of each, as a visitor sees it."""
+        self.generation = generation
+        """Of the profiles in it."""
+        self._total = total
+        self._pieces: list[tuple[int, bytes, bytes]] = []
+        for number, shown in comments:
+            before, _, after = shown.partition(_MARK)
+            self._pieces.append((number, before, after))
+        self.whole = self._joined(shown for _, shown in comments)
+        """What a visitor gets."""
+        self.cost = 2 * len(self.whole)
+
+    def for_caller(self, favourites: Mapping[int, int]) -> bytes:
+        """The list with a caller's favourites: comment id → id of the favourite."""
+        if not favourites:
+            return self.whole
+        return self._joined(
+            b'%b"fav_id":%d,%b' % (before, favourites.get(number, 0), after)
+            for number, before, after in self._pieces
+        )
+
+    def _joined(self, comments: Iterable[bytes]) -> bytes:
+        return b'{"total":%d,"comments":[%b]}' % (self._total, b",".join(comments))
+
+
+class _Page:
+    __slots__ = ("cost", "favourites", "threads")
+
+    def __init__(self) -> None:
+        self.threads: dict[Shape, Thread] = {}
+        self.favourites: dict[int, Mapping[int, int]] = {}
+        """User id → comment id → id of the favourite."""
+        self.cost = _PAGE_OVERHEAD
+
+
+class Reading:
+    """One page being read; `is_stale` once it changed meanwhile."""
+
+    __slots__ = ("is_stale", "readers")
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.is_stale = False
+
+
+class Threads:
+    """All lists in memory."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[RoomKey, _Page] = OrderedDict()
+        self._readings: dict[RoomKey, Reading] = {}
+        self._cost = 0
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def find(self, room: RoomKey, shape: Shape, generation: int) -> Thread | None:
+        """A list that is kept, with profiles of this generation."""
+        page = self._pages.get(room)
+        if page is None:
+            return None
+        self._pages.move_to_end(room)
+        thread = page.threads.get(shape)
+        return thread if thread is not None and thread.generation == generation else None
+
+    def favourites(self, room: RoomKey, user_id: int) -> Mapping[int, int] | None:
+        """What a user likes on a page, if that is kept."""
+        page = self._pages.get(room)
+        return None if page is None else page.favourites.get(user_id)
+
+    @contextmanager
+    def reading(self, room: RoomKey) -> Iterator[Reading]:
+        """While a page is read from the database."""
+        reading = self._readings.setdefault(room, Reading())
+        reading.readers += 1
+        try:
+            yield reading
+        finally:
+            reading.readers -= 1
+            if not reading.readers and self._readings.get(room) is reading:
+                del self._readings[room]
+
+    def keep(self, room: RoomKey, shape: Shape, thread: Thread, reading: Reading) -> None:
+        """Keep a list, unless the page changed while it was read."""
+        if not reading.is_stale:
+            page = self._page(room)
+            earlier = page.threads.get(shape)
+            page.threads[shape] = thread
+            self._spend(page, thread.cost - (earlier.cost if earlier is not None else 0))
+
+    def keep_favourites(
+        self, room: RoomKey, user_id: int, favourites: Mapping[int, int], reading: Reading
+    ) -> None:
+        """Keep what a user likes on a page of which something is kept, as `keep` does."""
+        page = self._pages.get(room)
+        if page is not None and not reading.is_stale and user_id not in page.favourites:
+            page.favourites[user_id] = favourites
+            self._spend(page, _FAVOURITES_OVERHEAD + 100 * len(favourites))
+
+    def note(self, results: Iterable[Any]) -> None:
+        """Results of what was committed: drop what is not true any more."""
+        for result in results:
+            if isinstance(result, Changed) and result.events:
+                reading = self._readings.pop(result.room, None)
+                if reading is not None:
+                    reading.is_stale = True
+                page = self._pages.pop(result.room, None)
+                if page is not None:
+                    self._cost -= page.cost
+
+    def _page(self, room: RoomKey) -> _Page:
+        page = self._pages.get(room)
+        if page is None:
+            page = self._pages[room] = _Page()
+            self._cost += page.cost
+        return page
+
+    def _spend(self, page: _Page, cost: int) -> None:
+        page.cost += cost
+        self._cost += cost
+        while self._pages and (self._cost > _BUDGET or len(self._pages) > _MOST_PAGES):
+            _, dropped = self._pages.popitem(last=False)
+            self._cost -= dropped.cost
