@@ -7,6 +7,7 @@ a page its listed comments, what is published on it, and its revision.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from ..models import Comment, Order, Reply, RoomKey, Status
@@ -60,6 +61,12 @@ def _reply(row: Row) -> Reply:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def _digest(content: str) -> int:
+    """A number by which the same text is found again: 64 bits of BLAKE2b (RFC 7693)."""
+    digest = blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def _where(room: RoomKey, **more: Any) -> dict[str, Any]:
@@ -201,10 +208,16 @@ def same_comment(
 ) -> Comment | None:
     """A published comment with the same text by the same person on the page, not before `since`."""
     row = tx.fetch_one(
-        f"select {_COMMENT} from comments as c where user_id = :user_id and page_id = :page_id"
-        " and created_at >= :since and content = :content and status = 'published'"
-        " order by id limit 1",
-        {"user_id": user_id, "page_id": page_id, "content": content, "since": since},
+        f"select {_COMMENT} from comments as c where user_id = :user_id and digest = :digest"
+        " and page_id = :page_id and created_at >= :since and content = :content"
+        " and status = 'published' order by id limit 1",
+        {
+            "user_id": user_id,
+            "digest": _digest(content),
+            "page_id": page_id,
+            "since": since,
+            "content": content,
+        },
     )
     return _comment(row) if row else None
 
@@ -215,9 +228,16 @@ def same_reply(
     """As `same_comment`, for replies anywhere on the page."""
     row = tx.fetch_one(
         f"select {_REPLY} from replies as r join comments as c on c.id = r.comment_id"
-        " where r.user_id = :user_id and r.created_at >= :since and c.page_id = :page_id"
-        " and r.content = :content and r.status = 'published' order by r.id limit 1",
-        {"user_id": user_id, "page_id": page_id, "content": content, "since": since},
+        " where r.user_id = :user_id and r.digest = :digest and r.created_at >= :since"
+        " and c.page_id = :page_id and r.content = :content and r.status = 'published'"
+        " order by r.id limit 1",
+        {
+            "user_id": user_id,
+            "digest": _digest(content),
+            "page_id": page_id,
+            "since": since,
+            "content": content,
+        },
     )
     return _reply(row) if row else None
 
@@ -227,13 +247,15 @@ def insert_comment(
 ) -> Comment:
     """A new comment, published. `change_page` is for the caller to do."""
     row = tx.fetch_one(
-        "insert into comments as c (page_id, user_id, content, html, html_version, status, listed,"
-        " created_at, updated_at) values (:page_id, :user_id, :content, :html, :version,"
+        "insert into comments as c (page_id, user_id, content, digest, html, html_version, status,"
+        " listed, created_at, updated_at) values (:page_id, :user_id, :content, :digest, :html,"
+        " :version,"
         f" 'published', 1, :now, :now) returning {_COMMENT.replace('c.', '')}",
         {
             "page_id": page_id,
             "user_id": user_id,
             "content": content,
+            "digest": _digest(content),
             "html": html,
             "version": version,
             "now": now,
@@ -256,14 +278,16 @@ def insert_reply(
 ) -> Reply:
     """A new reply, published; its comment's count follows, the page's are for the caller to do."""
     row = tx.fetch_one(
-        "insert into replies (comment_id, reply_to, user_id, content, html, html_version, status,"
-        " created_at, updated_at) values (:comment_id, :reply_to, :user_id, :content, :html,"
+        "insert into replies (comment_id, reply_to, user_id, content, digest, html, html_version,"
+        " status, created_at, updated_at) values (:comment_id, :reply_to, :user_id, :content,"
+        " :digest, :html,"
         f" :version, 'published', :now, :now) returning {_REPLY.replace('r.', '')}",
         {
             "comment_id": comment_id,
             "reply_to": reply_to,
             "user_id": user_id,
             "content": content,
+            "digest": _digest(content),
             "html": html,
             "version": version,
             "now": now,
@@ -281,10 +305,18 @@ def edit_comment(
 ) -> Comment:
     """Another text for a published comment."""
     row = tx.fetch_one(
-        "update comments set content = :content, html = :html, html_version = :version,"
+        "update comments set content = :content, digest = :digest, html = :html,"
+        " html_version = :version,"
         " edited = 1, updated_at = :now where id = :id"
         f" returning {_COMMENT.replace('c.', '')}",
-        {"id": comment_id, "content": content, "html": html, "version": version, "now": now},
+        {
+            "id": comment_id,
+            "content": content,
+            "digest": _digest(content),
+            "html": html,
+            "version": version,
+            "now": now,
+        },
     )
     assert row is not None
     return _comment(row)
@@ -301,9 +333,17 @@ def edit_reply(
 ) -> Reply:
     """Another text for a published reply."""
     row = tx.fetch_one(
-        "update replies set content = :content, html = :html, html_version = :version,"
+        "update replies set content = :content, digest = :digest, html = :html,"
+        " html_version = :version,"
         f" edited = 1, updated_at = :now where id = :id returning {_REPLY.replace('r.', '')}",
-        {"id": reply_id, "content": content, "html": html, "version": version, "now": now},
+        {
+            "id": reply_id,
+            "content": content,
+            "digest": _digest(content),
+            "html": html,
+            "version": version,
+            "now": now,
+        },
     )
     assert row is not None
     return _reply(row)
@@ -312,8 +352,9 @@ def edit_reply(
 def delete_comment(tx: Transaction, comment_id: int, deleted_by: int, now: int) -> bool:
     """Erase a published comment's text; whether it stays listed, as one with replies does."""
     row = tx.fetch_one(
-        "update comments set content = '', html = '', status = 'deleted', updated_at = :now,"
-        " deleted_at = :now, deleted_by = :deleted_by, listed = (reply_count > 0)"
+        "update comments set content = '', digest = 0, html = '', status = 'deleted',"
+        " updated_at = :now, deleted_at = :now, deleted_by = :deleted_by,"
+        " listed = (reply_count > 0)"
         " where id = :id returning listed",
         {"id": comment_id, "deleted_by": deleted_by, "now": now},
     )
@@ -327,8 +368,9 @@ def delete_reply(tx: Transaction, reply_id: int, deleted_by: int, now: int) -> b
     A deleted comment goes with its last reply.
     """
     reply = tx.fetch_one(
-        "update replies set content = '', html = '', status = 'deleted', updated_at = :now,"
-        " deleted_at = :now, deleted_by = :deleted_by where id = :id returning comment_id",
+        "update replies set content = '', digest = 0, html = '', status = 'deleted',"
+        " updated_at = :now, deleted_at = :now, deleted_by = :deleted_by where id = :id"
+        " returning comment_id",
         {"id": reply_id, "deleted_by": deleted_by, "now": now},
     )
     assert reply is not None

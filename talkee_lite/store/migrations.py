@@ -129,6 +129,7 @@ MIGRATIONS: tuple[str, ...] = (
         page_id integer not null references pages (id),
         user_id integer not null references users (id),
         content text not null,
+        digest integer not null,
         html text not null,
         html_version integer not null,
         status text not null,
@@ -144,13 +145,14 @@ MIGRATIONS: tuple[str, ...] = (
     create index comments_by_favor on comments (page_id, favor_count, id) where listed = 1;
     create index comments_by_time on comments (page_id, created_at, id) where listed = 1;
     create index comments_by_replies on comments (page_id, reply_count, id) where listed = 1;
-    create index comments_by_user on comments (user_id, page_id);
+    create index comments_by_user on comments (user_id, digest);
     create table replies (
         id integer primary key autoincrement,
         comment_id integer not null references comments (id),
         reply_to integer not null default 0,
         user_id integer not null references users (id),
         content text not null,
+        digest integer not null,
         html text not null,
         html_version integer not null,
         status text not null,
@@ -163,7 +165,7 @@ MIGRATIONS: tuple[str, ...] = (
     create index replies_by_time on replies (comment_id, created_at, id)
         where status = 'published';
     create index replies_by_comment on replies (comment_id);
-    create index replies_by_user on replies (user_id);
+    create index replies_by_user on replies (user_id, digest);
     create table favourites (
         id integer primary key autoincrement,
         comment_id integer not null references comments (id),
