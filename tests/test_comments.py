@@ -337,6 +337,15 @@ async def test_bodies_that_are_refused(body: Any, server: Server) -> None:
         assert error["error"] == "invalid_body"
 
 
+@pytest.mark.parametrize("reply_to", [-1, 10**16, 2**63, 2**64 - 1, 1.5, "1", None, True])
+async def test_a_reply_to_that_is_no_id_is_refused(reply_to: Any, server: Server) -> None:
+    token = await server.guest()
+    comment = await say(server, token)
+    body = {"content": "x", "reply_to": reply_to}
+    error = await call(server, "POST", f"/{comment['id']}/replies", body, token=token, status=400)
+    assert (error["error"], error["field"]) == ("invalid_body", "reply_to")
+
+
 async def test_a_token_that_is_sent_must_be_good(server: Server) -> None:
     await say(server, await server.guest())
     for path in ("", "/1", "/1/replies"):

@@ -30,6 +30,9 @@ from .context import (
 )
 from .exchange import Answer, Request
 
+# As long as the numbers in addresses may be: 16 digits.
+_MOST_ID = 10**16 - 1
+
 
 async def list_comments(request: Request) -> Answer:
     """The comments of a page."""
@@ -122,7 +125,7 @@ async def post_reply(request: Request) -> Answer:
     fields = parse_object(body)
     content = take_text(fields, "content")
     reply_to = fields.get("reply_to", 0)
-    if type(reply_to) is not int or reply_to < 0:
+    if type(reply_to) is not int or not 0 <= reply_to <= _MOST_ID:
         raise InvalidBody("reply_to must be the id of a reply.", field="reply_to")
     reply, repeated = await services.comments.reply(
         caller, room, _comment_id(request), content, reply_to, address_of(request, services)
