@@ -1,6 +1,6 @@
 """How fast, beside others: measures all cases and writes docs/performance.md.
 
-python -m bench                       everything; a quarter of an hour
+python -m bench                       everything; twenty minutes
 python -m bench --only fan-out,post   some cases, printed
 python -m bench --smoke --out FILE    tiny numbers: does it work from end to end?
 python -m bench --report              the document again, from the results of the last run

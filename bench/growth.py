@@ -1,4 +1,4 @@
-"""What it costs to grow: the same figures with ten times as many sockets, or messages."""
+"""What it costs to grow: every case's figure with ten times as many sockets, or messages."""
 
 from __future__ import annotations
 
@@ -22,31 +22,46 @@ from .load import Figures, Load, apply
 from .servers import Kind, running
 from .setting import Bench, Scale, Stored
 
-SOCKETS = (DELIVERIES, CPU, replace(P99, label="p99 ms at 20/s"), OPENED, MEMORY)
-MESSAGES = (
-    Figure("post_rate", "posts/s"),
-    Figure("get_rate", "GETs/s, one room"),
-    Figure("get_rate_all", "GETs/s, all rooms in turn"),
+FIGURES = (
+    DELIVERIES,
+    CPU,
+    replace(P99, label="p99 ms at 20/s"),
+    Figure("rooms_rate", "deliveries/s, many rooms"),
+    Figure("max_ms", "longest hold ms", 2),
+    Figure("posts_rate", "posts/s"),
+    Figure("one_rate", "GETs/s, one room"),
+    Figure("all_rate", "GETs/s, all rooms in turn"),
+    OPENED,
+    MEMORY,
 )
 
 
 def growth(scale: Scale) -> Case:
     """Both tables: rows `sockets-N` and `stored-N`."""
+    small = scale.small
     return Case(
         "growth",
         "The cost of growth",
-        "One run each. All sockets are in one room, with 8 publishers back to back, then with 20"
-        " messages a second. Opened is opened and signed in with events, until `ready`; memory is"
-        " that of these connections. Messages lie 100 to a room; there are 64 publishers, and 16"
-        " connections that get the latest 100.",
-        (*SOCKETS, *MESSAGES, LOST, WRONG),
+        "One run each, and every case above in each row. In the first table the sockets grow: they"
+        " are all in one room, with 8 publishers back to back (the longest hold is measured"
+        " there), then with 20 messages a second; then"
+        f" {_each(scale)} in each room, with 16 publishers. For posts (64 publishers) and lists (16"
+        " connections) they are open and idle meanwhile. Opened is opened and signed in with"
+        " events, until `ready`; memory is that of these connections."
+        f" {small.messages:,} messages are stored in {small.rooms:,} rooms. In the second table"
+        f" the messages grow, 100 to a room, with {scale.fan_sockets:,} sockets.",
+        (*FIGURES, LOST, WRONG),
         (
             *(
-                Contender(f"sockets-{number}", f"{number:,}", _with_sockets(scale, number))
+                Contender(f"sockets-{number}", f"{number:,}", _grown(scale, number, small))
                 for number in scale.growth_sockets
             ),
             *(
-                Contender(f"stored-{stored.messages}", f"{stored.messages:,}", _with(stored))
+                Contender(
+                    f"stored-{stored.messages}",
+                    f"{stored.messages:,}",
+                    _grown(scale, scale.fan_sockets, stored),
+                )
                 for stored in scale.growth_stored
             ),
         ),
@@ -54,46 +69,58 @@ def growth(scale: Scale) -> Case:
     )
 
 
-def _with_sockets(scale: Scale, number: int) -> Measure:
-    kind = Kind("ours", scale.small)
-    busy = Load(sockets=number, publishers=8)
-
-    def measure(bench: Bench) -> Figures:
-        with running(bench, kind) as server:
-            found = apply(bench, server, busy)
-        with running(bench, kind) as server:
-            calm = apply(bench, server, replace(busy, rate=20))
-        idle = memory_of(bench, kind, Load(sockets=number, events=True))
-        return {
-            "delivery_rate": found["delivery_rate"],
-            "cpu_us": found["cpu_us"],
-            "p99_ms": calm["p99_ms"],
-            "open_rate": idle["open_rate"],
-            "memory_kb": idle["memory_kb"],
-            "lost": found["lost"] + calm["lost"],
-            "wrong": found["wrong"] + calm["wrong"],
-            "other_share": max(some["other_share"] for some in (found, calm, idle)),
-        }
-
-    return measure
+def _each(scale: Scale) -> int:
+    """How many sockets are in each room, where there are many."""
+    return scale.rooms_sockets // scale.rooms
 
 
-def _with(stored: Stored) -> Measure:
+def _grown(scale: Scale, sockets: int, stored: Stored) -> Measure:
+    """Every case, with that many sockets and messages."""
+    kind = Kind("ours", stored)
+    busy = Load(sockets=sockets, publishers=8)
+    rooms = Load(sockets=sockets, rooms=max(1, sockets // _each(scale)), publishers=16)
+    idle = Load(sockets=sockets, place="idle")
+    post = Load(sockets=1, publishers=64)
     get = Load(publishers=16, method="GET")
 
+    def fresh(bench: Bench, load: Load) -> Figures:
+        with running(bench, kind) as server:
+            return apply(bench, server, load)
+
+    def beside_idle(bench: Bench, *loads: Load) -> list[Figures]:
+        found: list[Figures] = []
+        with running(bench, kind) as server:
+            apply(
+                bench,
+                server,
+                idle,
+                while_open=lambda: found.extend(apply(bench, server, load) for load in loads),
+            )
+        return found
+
     def measure(bench: Bench) -> Figures:
-        with running(bench, Kind("ours", stored)) as server:
-            one = apply(bench, server, get)
-            each = apply(bench, server, replace(get, rooms=stored.rooms))
-        with running(bench, Kind("ours", stored)) as server:
-            posted = apply(bench, server, Load(sockets=1, publishers=64))
+        with running(bench, replace(kind, inside="serving")) as server:
+            held = apply(bench, server, busy)
+            server.stop()
+            longest = server.inside()["max_ms"]
+        fan, calm, many = (fresh(bench, load) for load in (busy, replace(busy, rate=20), rooms))
+        one, every, posts = beside_idle(bench, get, replace(get, rooms=stored.rooms), post)
+        memory = memory_of(bench, kind, Load(sockets=sockets, events=True))
+        runs = (held, fan, calm, many, one, every, posts, memory)
         return {
-            "post_rate": posted["post_rate"],
-            "get_rate": one["post_rate"],
-            "get_rate_all": each["post_rate"],
-            "lost": posted["lost"],
-            "wrong": posted["wrong"],
-            "other_share": max(some["other_share"] for some in (one, each, posted)),
+            "delivery_rate": fan["delivery_rate"],
+            "cpu_us": fan["cpu_us"],
+            "p99_ms": calm["p99_ms"],
+            "rooms_rate": many["delivery_rate"],
+            "max_ms": longest,
+            "posts_rate": posts["post_rate"],
+            "one_rate": one["post_rate"],
+            "all_rate": every["post_rate"],
+            "open_rate": memory["open_rate"],
+            "memory_kb": memory["memory_kb"],
+            "lost": sum(run.get("lost", 0) for run in runs),
+            "wrong": sum(run.get("wrong", 0) for run in runs),
+            "other_share": max(run["other_share"] for run in runs),
         }
 
     return measure

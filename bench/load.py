@@ -15,9 +15,6 @@ from .setting import Bench, on_core
 
 Figures = dict[str, float]
 
-SLUG = seed.slug_of("{room}")
-SOCKET_PATH = f"/ws?site_id=1&slug={SLUG}"
-MESSAGES_PATH = f"/ws/messages?site_id=1&slug={SLUG}"
 AUTH = '{"type":"auth","token":"{token}"}'
 AUTH_WITH_EVENTS = '{"type":"auth","token":"{token}","events":true}'
 BODY = f'{{"message_id":"{{id}}","category":"text","data":"{seed.DATA}"}}'
@@ -41,8 +38,15 @@ class Load:
     constant: bool = False
     """For aiohttp: ask its constant answer, not its rooms."""
     method: str = "POST"
+    place: str = ""
+    """What tells its rooms from those of another load on the same server."""
     seconds: float | None = None
     """How long to post; None: as long as the run measures."""
+
+    @property
+    def slug(self) -> str:
+        """Its rooms' slug; the load generator puts the number in."""
+        return seed.slug_of(self.place + "{room}")
 
 
 def apply(
@@ -113,6 +117,8 @@ def _arguments(bench: Bench, server: Server, load: Load) -> list[tuple[str, Any]
     name = server.kind.name
     signs_in = name == "ours" and not load.anonymous
     by_socket = name == "websockets"
+    room = f"site_id=1&slug={load.slug}"
+    socket_path, publish_path = f"/ws?{room}", f"/publish?{room}"
     return [
         ("port", server.port),
         ("headers", server.headers),
@@ -126,20 +132,20 @@ def _arguments(bench: Bench, server: Server, load: Load) -> list[tuple[str, Any]
         ("warmup", bench.warmup),
         ("spin", int(bench.cores is not None)),
         ("method", load.method),
-        ("ws_path", SOCKET_PATH),
+        ("ws_path", socket_path),
         ("first", (AUTH_WITH_EVENTS if load.events else AUTH) if signs_in else ""),
         ("ready", int(signs_in and load.events)),
         ("publish", "ws" if by_socket else "http"),
-        ("publish_path", SOCKET_PATH.replace("/ws?", "/publish?")),
-        ("post_path", "/constant" if load.constant else MESSAGES_PATH),
-        ("body", body_for(name, bench.frame_bytes)),
+        ("publish_path", publish_path),
+        ("post_path", "/constant" if load.constant else f"/ws/messages?{room}"),
+        ("body", body_for(name, load.slug, bench.frame_bytes)),
     ]
 
 
-def body_for(name: str, frame_bytes: int) -> str:
+def body_for(name: str, slug: str, frame_bytes: int) -> str:
     """What publishers send to a server: a message, or for Nchan the whole of what readers get."""
     if name == "websockets":
-        return BODY[:-1] + f',"slug":"{SLUG}"}}'
+        return BODY[:-1] + f',"slug":"{slug}"}}'
     if name == "nchan":
         # A frame of more than 125 bytes has a header of 4; {id} becomes 36 characters.
         bare = BODY[:-1] + ',"pad":""}'

@@ -10,7 +10,7 @@ from typing import Any
 
 from .case import LABELS, Case
 from .figures import Figure, Target, Verdict, judge
-from .growth import MESSAGES, SOCKETS
+from .growth import FIGURES
 from .run import NOISE, OTHERS, REPEATS, Results
 from .seed import TEXT
 from .setting import SCALES
@@ -139,16 +139,13 @@ def _growth(run: Run, cases: Sequence[Case]) -> list[str]:
     if case is None:
         return []
     parts = [f"## {case.title}", case.how]
-    for prefix, what, figures in (
-        ("sockets-", "sockets in one room", SOCKETS),
-        ("stored-", "messages stored", MESSAGES),
-    ):
+    for prefix, what in (("sockets-", "sockets"), ("stored-", "messages stored")):
         rows = [
-            [who.label, *(_value(run, case, who.key, figure.key) for figure in figures)]
+            [who.label, *(_value(run, case, who.key, figure.key) for figure in FIGURES)]
             for who in case.contenders
             if who.key.startswith(prefix)
         ]
-        parts.append(table([what, *(figure.label for figure in figures)], rows))
+        parts.append(table([what, *(figure.label for figure in FIGURES)], rows))
     return parts
 
 
@@ -284,6 +281,6 @@ def _method(run: Run) -> list[str]:
         " would have them, the first two on uvloop.",
         _noise(run),
         f"Left out in this run:\n{missing}" if missing else "",
-        "To repeat it, on a machine with two idle cores: `python -m bench`, a quarter of an hour."
+        "To repeat it, on a machine with two idle cores: `python -m bench`, twenty minutes."
         " `python -m bench --help` shows more.",
     ]

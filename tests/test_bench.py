@@ -280,9 +280,9 @@ def test_names_and_titles_are_unique() -> None:
 
 
 def test_a_publisher_of_nchan_posts_what_readers_of_the_measured_server_get() -> None:
-    body = body_for("nchan", 551).replace("{id}", "0" * 36)
+    body = body_for("nchan", "/a", 551).replace("{id}", "0" * 36)
     assert len(body) + 4 == 551
-    assert json.loads(body)["data"] == json.loads(body_for("ours", 551))["data"]
+    assert json.loads(body)["data"] == json.loads(body_for("ours", "/a", 551))["data"]
 
 
 def test_the_clock_counts_outermost_calls_that_serve_sockets() -> None:
