@@ -13,7 +13,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -32,14 +32,20 @@ from .config import Config
 from .errors import Unavailable
 from .hub import Hub
 from .limits import Buckets, Limits
+from .models import Several
+from .pages import Pages
 from .people import People
+from .personal import Personal
 from .records import Records
+from .rendering import Rendering
 from .sites import Sites
 from .store.database import Database
 
 _log = logging.getLogger(__name__)
 _HOUSEKEEPING_SECONDS = 3600.0
 _SOCKET_SECONDS = 2.0
+# How much oftener than writing something new one may change something.
+_CHANGES = 5
 # Files that a process needs beside its sockets: the database, the log, connections in HTTP.
 _RESERVED_FILES = 256
 
@@ -82,16 +88,40 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
             Buckets(limits.address_messages_per_second, limits.address_messages_burst),
         )
     )
-    chat = Chat(db, hub, Records(db), people, pace, clock, legacy=config.compat.legacy_clients)
-    comments = Comments(db, people, pace, clock, steady_clock)
+    # Likes, changes and previews, which cost less than what is new.
+    change_pace = Limits(
+        (
+            Buckets(_CHANGES * limits.messages_per_second, _CHANGES * limits.messages_burst),
+            Buckets(
+                _CHANGES * limits.address_messages_per_second,
+                _CHANGES * limits.address_messages_burst,
+            ),
+        )
+    )
+    pages = Pages(db, people, sites, clock)
+    chat = Chat(
+        db,
+        hub,
+        Records(db),
+        people,
+        pace,
+        change_pace,
+        clock,
+        earlier=pages.earlier,
+        legacy=config.compat.legacy_clients,
+    )
+    comments = Comments(db, people, sites, pace, change_pace, clock, steady_clock)
 
     def after_commit(results: Sequence[Any], answer: Callable[[], None]) -> None:
+        if any(isinstance(result, Several) for result in results):
+            results = list(_each(results))
         comments.threads.note(results)
         chat.publish(results, answer)
 
     db.publish_with(after_commit)
     await sites.start()
     await people.start()
+    await pages.start()
     return Services(
         config=config,
         clock=clock,
@@ -110,6 +140,9 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         hub=hub,
         chat=chat,
         comments=comments,
+        pages=pages,
+        rendering=Rendering(db, sites, comments.threads),
+        personal=Personal(db, people, tokens.end, clock),
         sockets=Sockets(
             limits,
             hub=hub,
@@ -125,6 +158,14 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         ),
         started_at=time.monotonic(),
     )
+
+
+def _each(results: Sequence[Any]) -> Iterator[Any]:
+    for result in results:
+        if isinstance(result, Several):
+            yield from result.results
+        else:
+            yield result
 
 
 def _most_sockets(wanted: int) -> int:
@@ -145,6 +186,7 @@ async def drain(services: Services) -> None:
 async def _keep_house(services: Services) -> None:
     while True:
         try:
+            await services.rendering.renew()
             await services.people.sweep()
         except Unavailable:
             _log.info("housekeeping is put off: the database cannot be written")

@@ -162,11 +162,15 @@ class Chat:
         records: Records,
         people: People,
         pace: Limits,
+        change_pace: Limits,
         clock: Clock,
         *,
+        earlier: Callable[[RoomKey], Sequence[RoomKey]],
         legacy: bool = False,
     ) -> None:
+        """`earlier`: the pages whose comments a page has taken over, by `Pages.earlier`."""
         self._legacy = legacy
+        self._earlier = earlier
         self._db = db
         self._hub = hub
         self._records = records
@@ -174,6 +178,7 @@ class Chat:
         self._clock = clock
         self._pace_clock = steady_clock
         self._pace = pace
+        self._change_pace = change_pace
 
     async def post(
         self, caller: Caller, room: RoomKey, draft: MessageDraft, address: str
@@ -230,11 +235,14 @@ class Chat:
         message = message_bytes(Line(entry).head, profile)
         return Posted(message, result.outcome is Outcome.REPEATED)
 
-    async def delete(self, caller: Caller, room: RoomKey, message_id: str) -> Deleted:
+    async def delete(self, caller: Caller, room: RoomKey, message_id: str, address: str) -> Deleted:
         """Erase a message: one's own within 15 minutes, any as a moderator.
 
-        Again answers the same. Raises MessageNotFound or Forbidden.
+        Again answers the same. Raises MessageNotFound, Forbidden or RateLimited.
         """
+        wait = self._change_pace.take((caller.user.id, address), self._pace_clock())
+        if wait:
+            raise RateLimited(retry_after=wait)
         if not is_uuid(message_id):
             raise MessageNotFound
         return await self._delete(room, message_id.lower(), caller.user)
@@ -333,18 +341,30 @@ class Chat:
             self._hub.publish(room, frames, served, seq=run.seq, instead=instead)
 
     def _publish_page(self, changed: Changed[Any], runs: dict[RoomKey, _Run]) -> None:
-        room = changed.room
+        page = changed.room
         for event in changed.events:
-            self._records.apply(room, partial(_change_revision, event.revision))
-            if not self._hub.is_used(room):
-                continue
-            self._hub.revise(room, event.revision)
-            if event.author is not None:
-                self._people.meet(event.author)
-            frame = page_frame(event, room, self._creator(room, event.about))
-            run = runs.setdefault(room, _Run())
-            run.events.append(frame)
-            run.page.append(frame)
+            for room in (page, *self._earlier(page)):
+                self._records.apply(room, partial(_change_revision, event.revision))
+                if not self._hub.is_used(room):
+                    continue
+                self._hub.revise(room, event.revision)
+                if event.author is not None:
+                    self._people.meet(event.author)
+                frame = page_frame(event, page, self._creator(page, event.about))
+                if event.only:
+                    self._tell_some(room, event.only, frame)
+                    continue
+                run = runs.setdefault(room, _Run())
+                run.events.append(frame)
+                run.page.append(frame)
+
+    def _tell_some(self, room: RoomKey, author_id: int, frame: bytes) -> None:
+        """Send what is held to its author and to moderators alone."""
+        for listener in self._hub.listeners(room, Audience.EVENTS):
+            if listener.user_id == author_id or self._people.is_moderator(
+                listener.user_id, room.site_id
+            ):
+                listener.deliver(frame)
 
     def _creator(self, room: RoomKey, about: object) -> bytes | dict[str, Any]:
         if not isinstance(about, Comment | Reply):

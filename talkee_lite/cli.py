@@ -18,6 +18,7 @@ from typing import Any
 
 from .config import Config, ConfigError, load_config
 from .errors import Refused
+from .models import Hold
 from .store.lock import DatabaseInUse, read_holder
 from .store.migrations import DatabaseUnusable
 from .version import VERSION
@@ -113,6 +114,17 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument(
         "--remove-origin", action="append", default=[], metavar="ORIGIN", help="allow one less"
     )
+    change.add_argument(
+        "--hold-comments",
+        choices=[hold.value for hold in Hold],
+        help="whose comments wait for approval",
+    )
+    change.add_argument(
+        "--images",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let comments show pictures from other servers",
+    )
     for each in (add, change):
         each.add_argument(
             "--public-chat",
@@ -140,6 +152,25 @@ def _add_room_verbs(verb: Any, verbs: Any) -> None:
     in_room(delete)
     delete.add_argument("message_id", help="the message's id")
 
+    comments = group("comment", "publish comments that are held, and take comments away")
+    held = verb(comments, "held", _simple("comment-held"), "list what waits for approval")
+    held.add_argument("--site", type=int, default=1, metavar="ID", help="site (default: 1)")
+    approve = verb(comments, "approve", _simple("comment-approve"), "publish a held comment")
+    erase = verb(comments, "delete", _simple("comment-delete"), "erase a comment for everybody")
+    for each in (approve, erase):
+        in_room(each)
+        each.add_argument("id", type=int, help="the comment's id")
+        each.add_argument("--reply", type=int, metavar="ID", help="not it, but this reply to it")
+
+    pages = group("page", "move and describe pages")
+    move = verb(pages, "move", _simple("page-move"), "take a page's comments to another page")
+    in_room(move)
+    move.add_argument("new", help="the slug of the page where they shall be")
+    describe = verb(pages, "set", _simple("page-set"), "set a page's address and title")
+    in_room(describe)
+    describe.add_argument("--address", help="the page's address")
+    describe.add_argument("--title", help="the page's title")
+
     rooms = group("room", "close and open rooms")
     in_room(verb(rooms, "close", _simple("room-close"), "take no more messages in a room"))
     in_room(verb(rooms, "open", _simple("room-open"), "take messages in a room again"))
@@ -154,7 +185,12 @@ def _add_room_verbs(verb: Any, verbs: Any) -> None:
     ban.add_argument("--reason", default="", help="kept beside the ban")
     unban = verb(users, "unban", _simple("user-unban"), "lift a ban")
     signout = verb(users, "signout", _simple("user-signout"), "end all sessions of somebody")
-    for each in (ban, unban, signout):
+    export = verb(users, "export", _simple("user-export"), "print all that is stored of somebody")
+    leave = verb(users, "delete", _simple("user-delete"), "empty somebody's account for good")
+    leave.add_argument(
+        "--remove-content", action="store_true", help="erase what they wrote too, for everybody"
+    )
+    for each in (ban, unban, signout, export, leave):
         each.add_argument("id", type=int, help="the user's id")
 
 
@@ -266,6 +302,9 @@ def _site_list(options: argparse.Namespace, config: Config) -> int:
     for site in sites:
         notes = ["in the settings"] if site["from_settings"] else []
         notes += ["public chat"] if site["public_chat"] else []
+        notes += ["pictures"] if site["images"] else []
+        if site["hold_comments"] != Hold.NOBODY:
+            notes.append(f"comments of {site['hold_comments']} are held")
         _print_site(site, notes)
     return 0
 
@@ -290,6 +329,8 @@ def _site_set(options: argparse.Namespace, config: Config) -> int:
         "add_origins": options.add_origin,
         "remove_origins": options.remove_origin,
         "public_chat": options.public_chat,
+        "hold_comments": options.hold_comments,
+        "images": options.images,
     }
     _print_site(_ask(config, "site-set", given))
     return 0

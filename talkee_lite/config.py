@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .models import Hold
+
 _log = logging.getLogger(__name__)
 
 FILE_NAME = "talkee.toml"
@@ -29,7 +31,7 @@ class ConfigError(Exception):
 
 
 def _setting(default: Any, help: str, **rule: Any) -> Any:
-    """A dataclass field with one line of help and its rule (`low`, `high`)."""
+    """A dataclass field with one line of help and its rule (`low`, `high`, `one_of`)."""
     return field(default=default, metadata={"help": help, **rule})
 
 
@@ -123,6 +125,12 @@ class SiteConfig:
     public_chat: bool = _setting(False, "chat can be read without signing in")
     sso_secret: str = _setting("", "for the site's own sign-in (not in this version)")
     webhook_url: str = _setting("", "where to send news (not in this version)")
+    hold_comments: str = _setting(
+        Hold.NOBODY.value,
+        "whose comments wait for approval: nobody, guests or everybody",
+        one_of=tuple(hold.value for hold in Hold),
+    )
+    images: bool = _setting(False, "comments may show pictures from other servers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +146,10 @@ class CompatConfig:
 class LogConfig:
     """What is written to standard error."""
 
-    level: str = _setting("info", "debug, info, warning or error")
-    format: str = _setting("text", "text or json")
+    level: str = _setting(
+        "info", "debug, info, warning or error", one_of=("debug", "info", "warning", "error")
+    )
+    format: str = _setting("text", "text or json", one_of=("text", "json"))
     access: bool = _setting(False, "one line for each request")
 
 
@@ -283,9 +293,12 @@ def _build(
 def _typed(value: Any, setting: Any, place: str) -> Any:
     kind = setting.type
     if kind == "str":
-        if isinstance(value, str):
-            return value
-        raise ConfigError(f"{place}: must be a text in quotes")
+        if not isinstance(value, str):
+            raise ConfigError(f"{place}: must be a text in quotes")
+        choices = setting.metadata.get("one_of")
+        if choices and value not in choices:
+            raise ConfigError(f"{place}: must be {', '.join(choices[:-1])} or {choices[-1]}")
+        return value
     if kind == "bool":
         if isinstance(value, bool):
             return value
@@ -311,13 +324,13 @@ def _typed(value: Any, setting: Any, place: str) -> Any:
 
 def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[str, str]]) -> Config:
     """What types cannot say: values that depend on each other or have a form."""
-    server, auth, log = config.server, config.auth, config.log
+    server, auth = config.server, config.auth
 
     def at(table: str, key: str) -> str:
         return f"{places[table].get(key, where)}: [{table}] {key}"
 
     if server.public_url:
-        if not _is_web_address(server.public_url) or "?" in server.public_url:
+        if not is_web_address(server.public_url) or "?" in server.public_url:
             raise ConfigError(
                 f"{at('server', 'public_url')}: must be like https://talk.example.com or"
                 " https://example.com/talk, without a user, a query or a fragment; letters outside"
@@ -339,10 +352,6 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
             raise ConfigError(
                 f"{at('auth', method)}: this version does not offer it; must be false"
             )
-    if log.level not in ("debug", "info", "warning", "error"):
-        raise ConfigError(f"{at('log', 'level')}: must be debug, info, warning or error")
-    if log.format not in ("text", "json"):
-        raise ConfigError(f"{at('log', 'format')}: must be text or json")
     sites = []
     seen: set[int] = set()
     for site in config.sites:
@@ -356,7 +365,7 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
             origins = tuple(dict.fromkeys(normal_origin(origin) for origin in site.origins))
         except ValueError as error:
             raise ConfigError(f"{place}: origins: {error}") from None
-        if site.webhook_url and not _is_web_address(site.webhook_url):
+        if site.webhook_url and not is_web_address(site.webhook_url):
             raise ConfigError(f"{place}: webhook_url: must start with https:// or http://")
         if site.sso_secret and len(site.sso_secret.encode()) < 32:
             raise ConfigError(f"{place}: sso_secret: must have at least 32 bytes, or be empty")
@@ -365,7 +374,7 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
     return replace(config, sites=tuple(sites), database=replace(config.database, path=path))
 
 
-def _is_web_address(text: str) -> bool:
+def is_web_address(text: str) -> bool:
     """Whether `text` is the address of a web page or service, without user or fragment."""
     try:
         parts = urlsplit(text)

@@ -7,6 +7,7 @@ is trusted: whoever may open the control socket, or the database's file, owns th
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from .clock import SECOND
 from .closing import BANNED, REFUSED
 from .errors import InvalidBody
-from .models import FOREVER, RoomKey, User
+from .models import FOREVER, Hold, RoomKey, User
+from .personal import Content
 from .protocol import rfc3339, site_fields, user_fields
 from .sites import checked_slug
 from .store.backup import BackupFailed, back_up
+from .store.replies import list_held_of
 
 if TYPE_CHECKING:
     from .api.context import Services
@@ -56,7 +59,13 @@ async def make_token(services: Services, given: dict[str, Any]) -> Any:
 async def list_sites(services: Services, given: dict[str, Any]) -> Any:
     """Every site."""
     return [
-        site_fields(site) | {"from_settings": site.from_settings} for site in services.sites.all()
+        site_fields(site)
+        | {
+            "hold_comments": site.hold_comments,
+            "images": site.images,
+            "from_settings": site.from_settings,
+        }
+        for site in services.sites.all()
     ]
 
 
@@ -70,8 +79,19 @@ async def add_site(services: Services, given: dict[str, Any]) -> Any:
     return site_fields(site)
 
 
+def _hold(given: dict[str, Any]) -> Hold | None:
+    value = _optional(given, "hold_comments", str)
+    try:
+        return None if value is None else Hold(value)
+    except ValueError:
+        raise InvalidBody(
+            "hold_comments must be nobody, guests or everybody.", field="hold_comments"
+        ) from None
+
+
 async def set_site(services: Services, given: dict[str, Any]) -> Any:
-    """Change site `id`: `name`, `origins` or `add_origins` and `remove_origins`, `public_chat`."""
+    """Change site `id`: `name`, `origins` or `add_origins` and `remove_origins`, `public_chat`,
+    `hold_comments`, `images`."""
     site_id = _optional(given, "id", int)
     site = services.sites.get(site_id if site_id is not None else 0)
     origins = list(site.origins)
@@ -85,7 +105,11 @@ async def set_site(services: Services, given: dict[str, Any]) -> Any:
         name=_optional(given, "name", str),
         origins=origins,
         public_chat=_optional(given, "public_chat", bool),
+        hold_comments=_hold(given),
+        images=_optional(given, "images", bool),
     )
+    if changed.images != site.images:
+        await services.rendering.renew()
     if changed.public_chat != site.public_chat:
         services.sockets.close_visitors(site.id)
     return site_fields(changed)
@@ -109,6 +133,65 @@ async def delete_message(services: Services, given: dict[str, Any]) -> Any:
         _room(services, given), _text(given, "message_id")
     )
     return {"message_id": deleted.message_id, "seq": deleted.seq or None}
+
+
+async def list_held(services: Services, given: dict[str, Any]) -> Any:
+    """Comments and replies of `site` that wait for approval, up to 100, oldest first."""
+    site = services.sites.get(_number(given, "site"))
+    return [
+        dict(row) | {"created_at": rfc3339(row["created_at"])}
+        for row in await list_held_of(services.db, site.id, 100)
+    ]
+
+
+def _page(services: Services, given: dict[str, Any]) -> RoomKey:
+    return services.pages.current(_room(services, given))
+
+
+async def approve_comment(services: Services, given: dict[str, Any]) -> Any:
+    """Publish comment `id` of the page, or `reply` to it."""
+    room, number, reply = _page(services, given), _number(given, "id"), _reply(given)
+    if reply is None:
+        await services.comments.approve(None, room, number, "")
+    else:
+        await services.comments.approve_reply(None, room, number, reply, "")
+    return None
+
+
+async def delete_comment(services: Services, given: dict[str, Any]) -> Any:
+    """Erase comment `id` of the page, or `reply` to it."""
+    room, number, reply = _page(services, given), _number(given, "id"), _reply(given)
+    if reply is None:
+        await services.comments.delete(None, room, number, "")
+    else:
+        await services.comments.delete_reply(None, room, number, reply, "")
+    return None
+
+
+def _reply(given: dict[str, Any]) -> int | None:
+    return None if given.get("reply") is None else _number(given, "reply")
+
+
+async def move_page(services: Services, given: dict[str, Any]) -> Any:
+    """Take the comments of the page `slug` to `new`."""
+    old = _room(services, given)
+    new = RoomKey(old.site_id, checked_slug(_text(given, "new")))
+    await services.pages.move(old, new)
+    return None
+
+
+async def set_page(services: Services, given: dict[str, Any]) -> Any:
+    """Give a page another `address` and `title`; what is left out becomes unknown."""
+    room = _page(services, given)
+    page = services.pages.parse(
+        room.site_id,
+        {
+            "address": _optional(given, "address", str) or "",
+            "title": _optional(given, "title", str) or "",
+        },
+    )
+    await services.pages.describe(None, room, page)
+    return None
 
 
 async def close_room(services: Services, given: dict[str, Any]) -> Any:
@@ -162,6 +245,20 @@ async def sign_out_user(services: Services, given: dict[str, Any]) -> Any:
     return {"sessions": len(ended)}
 
 
+async def export_user(services: Services, given: dict[str, Any]) -> Any:
+    """Everything that is stored about user `id`."""
+    return json.loads(await services.personal.export(_number(given, "id")))
+
+
+async def delete_user(services: Services, given: dict[str, Any]) -> Any:
+    """Empty the account of user `id`, with what they wrote (`remove_content`) or without."""
+    user_id = _number(given, "id")
+    content = Content.REMOVE if _optional(given, "remove_content", bool) else Content.KEEP
+    ended = await services.personal.leave(user_id, content)
+    services.sockets.close_those(user_id, REFUSED, "signed out")
+    return {"sessions": len(ended)}
+
+
 async def back_up_database(services: Services, given: dict[str, Any]) -> Any:
     """Copy the database to the absolute path `file`, `with_secret` or without."""
     target = Path(_text(given, "file"))
@@ -192,10 +289,17 @@ VERBS: dict[str, Verb] = {
     "site-add": add_site,
     "site-set": set_site,
     "message-delete": delete_message,
+    "comment-held": list_held,
+    "comment-approve": approve_comment,
+    "comment-delete": delete_comment,
+    "page-move": move_page,
+    "page-set": set_page,
     "room-close": close_room,
     "room-open": open_room,
     "user-list": list_users,
     "user-ban": ban_user,
     "user-unban": unban_user,
     "user-signout": sign_out_user,
+    "user-export": export_user,
+    "user-delete": delete_user,
 }

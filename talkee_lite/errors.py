@@ -158,6 +158,12 @@ class UserNotFound(Refused):
     sentence = "There is no such user, or they have published nothing."
 
 
+class PageNotFound(Refused):
+    status = 404
+    code = "page_not_found"
+    sentence = "Nothing was ever stored on this page."
+
+
 class CommentNotFound(Refused):
     status = 404
     code = "comment_not_found"

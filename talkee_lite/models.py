@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 FOREVER = 253_402_300_799_000_000
 """The last second of the year 9999: a ban without an end."""
@@ -53,9 +53,20 @@ class Status(StrEnum):
     SPAM = "spam"
 
 
+class Hold(StrEnum):
+    """Whose comments and replies wait for approval on a site; moderators' never do."""
+
+    NOBODY = "nobody"
+    GUESTS = "guests"
+    EVERYBODY = "everybody"
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One web site whose pages may use this server."""
+    """One web site whose pages may use this server.
+
+    `hold_comments` says whose comments wait for approval, `images` whether pictures are shown.
+    """
 
     id: int
     name: str
@@ -64,6 +75,8 @@ class Site:
     owner_id: int | None
     sso_secret: str
     webhook_url: str
+    hold_comments: Hold
+    images: bool
     from_settings: bool
     created_at: int
     updated_at: int
@@ -192,6 +205,31 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """What somebody typed, the HTML made of it, and the version of the rules that made it."""
+
+    content: str
+    html: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """For whom a list is made: 0 is a visitor. Moderators see what waits for approval."""
+
+    user_id: int = 0
+    sees_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is known of a page beside what stands below it: "" is unknown."""
+
+    address: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comment:
     """A comment below a page. One that is deleted and has replies stays, without its text.
 
@@ -232,13 +270,14 @@ class PageEvent:
     """One change to what stands below a page, for whoever has it open.
 
     `about` is the comment or reply as it is now, with who wrote it, or the ids of one that was
-    deleted.
+    deleted. What waits for approval is told to its author, the user `only`, and to moderators.
     """
 
     name: str
     revision: int
-    about: Comment | Reply | Mapping[str, int]
+    about: Comment | Reply | Mapping[str, Any]
     author: User | None = None
+    only: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +287,10 @@ class Changed(Generic[T]):
     result: T
     room: RoomKey
     events: Sequence[PageEvent] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """What a job gives that changed more than one room or page: a result for each."""
+
+    results: Sequence[Any]

@@ -49,6 +49,16 @@ class People:
         role = self._roles.get((0, user.id)) or self._roles.get((site_id, user.id))
         return role or (UserKind.GUEST if user.is_guest else UserKind.MEMBER)
 
+    def is_moderator(self, user_id: int, site_id: int) -> bool:
+        """Whether a user decides about what others write on a site."""
+        role = self._roles.get((0, user_id)) or self._roles.get((site_id, user_id))
+        return role in (UserKind.MODERATOR, UserKind.ADMIN)
+
+    def forget_roles(self, user_id: int) -> None:
+        """A user's roles are not stored any more."""
+        for key in [key for key in self._roles if key[1] == user_id]:
+            del self._roles[key]
+
     def known(self, user_id: int) -> User | None:
         """The user, if they are in memory."""
         user = self._users.get(user_id)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from .clock import Clock
 from .config import Config, normal_origin
 from .errors import InvalidSite, InvalidSlug, OriginNotAllowed, SiteInSettings, SiteNotFound
-from .models import Site
+from .models import Hold, Site
 from .store import sites as store
 from .store.database import Database
 from .text import clean_name
@@ -101,6 +101,8 @@ class Sites:
         name: str | None = None,
         origins: Iterable[str] | None = None,
         public_chat: bool | None = None,
+        hold_comments: Hold | None = None,
+        images: bool | None = None,
     ) -> Site:
         """Change a site; effective at once. Raises SiteNotFound, SiteInSettings, InvalidSite."""
         site = self.get(site_id)
@@ -109,10 +111,19 @@ class Sites:
         new_name = site.name if name is None else _checked_name(name)
         wanted = site.origins if origins is None else _checked_origins(origins)
         public = site.public_chat if public_chat is None else public_chat
+        hold = site.hold_comments if hold_comments is None else hold_comments
+        shows_images = site.images if images is None else images
         now = self._clock()
         changed = await self._db.write(
             lambda tx: store.update_site(
-                tx, site_id, name=new_name, origins=wanted, public_chat=public, now=now
+                tx,
+                site_id,
+                name=new_name,
+                origins=wanted,
+                public_chat=public,
+                hold_comments=hold,
+                images=shows_images,
+                now=now,
             )
         )
         self._sites[site_id] = changed

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from .models import Changed, Order, RoomKey
+from .models import Changed, Order, RoomKey, Viewer
 
 _BUDGET = 32 * 1024 * 1024
 _MOST_PAGES = 4096
-# What a page costs beside its text, and each person's favourites on it.
+# What a page costs beside its text, and what each person sees of it beside their favourites.
 _PAGE_OVERHEAD = 1024
-_FAVOURITES_OVERHEAD = 256
+_OWN_OVERHEAD = 256
 
 _MARK = b'"fav_id":0,'
 
@@ -27,6 +27,15 @@ class Shape(NamedTuple):
 
     order: Order
     limit: int
+
+
+class Own(NamedTuple):
+    """What one person sees of a page that others do not."""
+
+    favourites: Mapping[int, int] = {}
+    """Comment id → id of the favourite."""
+    sees_held: bool = False
+    """Comments that wait for approval: such lists are not kept."""
 
 
 class Thread:
@@ -61,12 +70,11 @@ class Thread:
 
 
 class _Page:
-    __slots__ = ("cost", "favourites", "threads")
+    __slots__ = ("cost", "own", "threads")
 
     def __init__(self) -> None:
         self.threads: dict[Shape, Thread] = {}
-        self.favourites: dict[int, Mapping[int, int]] = {}
-        """User id → comment id → id of the favourite."""
+        self.own: dict[Viewer, Own] = {}
         self.cost = _PAGE_OVERHEAD
 
 
@@ -100,10 +108,10 @@ class Threads:
         thread = page.threads.get(shape)
         return thread if thread is not None and thread.generation == generation else None
 
-    def favourites(self, room: RoomKey, user_id: int) -> Mapping[int, int] | None:
-        """What a user likes on a page, if that is kept."""
+    def own(self, room: RoomKey, viewer: Viewer) -> Own | None:
+        """What a viewer alone sees of a page, if that is kept."""
         page = self._pages.get(room)
-        return None if page is None else page.favourites.get(user_id)
+        return None if page is None else page.own.get(viewer)
 
     @contextmanager
     def reading(self, room: RoomKey) -> Iterator[Reading]:
@@ -125,25 +133,27 @@ class Threads:
             page.threads[shape] = thread
             self._spend(page, thread.cost - (earlier.cost if earlier is not None else 0))
 
-    def keep_favourites(
-        self, room: RoomKey, user_id: int, favourites: Mapping[int, int], reading: Reading
-    ) -> None:
-        """Keep what a user likes on a page of which something is kept, as `keep` does."""
+    def keep_own(self, room: RoomKey, viewer: Viewer, own: Own, reading: Reading) -> None:
+        """Keep what a viewer sees of a page of which something is kept, as `keep` does."""
         page = self._pages.get(room)
-        if page is not None and not reading.is_stale and user_id not in page.favourites:
-            page.favourites[user_id] = favourites
-            self._spend(page, _FAVOURITES_OVERHEAD + 100 * len(favourites))
+        if page is not None and not reading.is_stale and viewer not in page.own:
+            page.own[viewer] = own
+            self._spend(page, _OWN_OVERHEAD + 100 * len(own.favourites))
+
+    def drop(self, room: RoomKey) -> None:
+        """What is kept of a page is not true any more."""
+        reading = self._readings.pop(room, None)
+        if reading is not None:
+            reading.is_stale = True
+        page = self._pages.pop(room, None)
+        if page is not None:
+            self._cost -= page.cost
 
     def note(self, results: Iterable[Any]) -> None:
         """Results of what was committed: drop what is not true any more."""
         for result in results:
             if isinstance(result, Changed) and result.events:
-                reading = self._readings.pop(result.room, None)
-                if reading is not None:
-                    reading.is_stale = True
-                page = self._pages.pop(result.room, None)
-                if page is not None:
-                    self._cost -= page.cost
+                self.drop(result.room)
 
     def _page(self, room: RoomKey) -> _Page:
         page = self._pages.get(room)

@@ -157,7 +157,7 @@ async def test_the_programs_own_pages_may_use_it_and_others_may_not(host: Host) 
     [
         ("GET", "/talk/nothing", 404, "not_found"),
         ("GET", "/talk/api/nothing/", 404, "not_found"),
-        ("DELETE", "/talk/api/me", 405, "method_not_allowed"),
+        ("PUT", "/talk/api/me", 405, "method_not_allowed"),
         ("GET", "/talk/api/me", 401, "unauthorized"),
         ("GET", "/talk/ws?site_id=x", 400, "invalid_site_id"),
         ("GET", f"/talk/ws?{ROOM}", 426, "upgrade_required"),

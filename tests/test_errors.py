@@ -77,10 +77,10 @@ async def test_an_address_without_anything_behind_it_is_not_found(
         ("PATCH", "/api/messages/", {"GET", "HEAD", "POST"}),
         ("GET", "/api/auth/login", {"POST"}),
         ("HEAD", "/api/auth/login", {"POST"}),
-        ("POST", "/api/me", {"GET", "HEAD", "PATCH"}),
+        ("POST", "/api/me", {"DELETE", "GET", "HEAD", "PATCH"}),
         ("POST", "/hc", {"GET", "HEAD"}),
-        ("OPTIONS", "/api/me", {"GET", "HEAD", "PATCH"}),
-        ("TRACE", "/api/me", {"GET", "HEAD", "PATCH"}),
+        ("OPTIONS", "/api/me", {"DELETE", "GET", "HEAD", "PATCH"}),
+        ("TRACE", "/api/me", {"DELETE", "GET", "HEAD", "PATCH"}),
         ("POST", "/api/avatars/1.svg", {"GET", "HEAD"}),
     ],
 )

@@ -776,7 +776,7 @@ async def test_a_preflight_of_a_strange_page_is_refused_as_every_call_of_it_is(
         ("GET", "/api/messages?site_id=1&slug=/a", 401),
         ("POST", "/api/messages?site_id=1&slug=/a", 415),
         ("GET", "/api/nothing", 404),
-        ("DELETE", "/api/me", 405),
+        ("PUT", "/api/me", 405),
     ],
 )
 async def test_every_answer_errors_included_tells_the_one_origin_that_it_may_read_it(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from talkee_lite import threads as threads_module
-from talkee_lite.models import Changed, Order, PageEvent, RoomKey
-from talkee_lite.threads import Shape, Thread, Threads
+from talkee_lite.models import Changed, Order, PageEvent, RoomKey, Viewer
+from talkee_lite.threads import Own, Shape, Thread, Threads
 
 from .harness import Server, config_in, running
 from .test_comments import call, listed, reply, say
@@ -148,7 +148,7 @@ def test_all_lists_together_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> No
         room = RoomKey(1, f"/{n}")
         with threads.reading(room) as reading:
             threads.keep(room, SHAPE, thread(5000), reading)
-            threads.keep_favourites(room, 7, {1: 2}, reading)
+            threads.keep_own(room, Viewer(7), Own({1: 2}), reading)
         assert threads._cost <= 100_000
     assert 5 < len(threads) < 10
     assert threads.find(RoomKey(1, "/99"), SHAPE, 0) is not None

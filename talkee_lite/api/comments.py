@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..comments import (
-    MOST_COMMENT,
-    MOST_COUNTED,
-    checked_content,
-    parse_window,
-)
-from ..errors import CommentNotFound, InvalidBody, ReplyNotFound
-from ..markdown import rendered
+from ..comment_lists import MOST_COUNTED, parse_window
+from ..comments import MOST_COMMENT
+from ..errors import CommentNotFound, InvalidBody, InvalidSiteId, ReplyNotFound
 from ..models import Caller, Comment, Reply, RoomKey
 from ..protocol import json_fragment, parse_number, parse_object, reply_fields, take_text
 from ..sites import checked_slug
@@ -24,9 +19,11 @@ from .context import (
     body_of,
     caller_of,
     check_page,
+    learning_of,
+    page_of,
     query_of,
-    room_of,
     services_of,
+    site_of,
 )
 from .exchange import Answer, Request
 
@@ -37,52 +34,72 @@ _MOST_ID = 10**16 - 1
 async def list_comments(request: Request) -> Answer:
     """The comments of a page."""
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     caller = await _caller_if_any(request, services)
     window = parse_window(query_of(request))
-    listed = await services.comments.list(room, window, _id(caller))
+    viewer = services.comments.viewer(caller, room.site_id)
+    listed = await services.comments.list(room, window, viewer)
     return answer_bytes(b'{"ts":%d,"data":%b}' % (services.clock() // 1000, listed))
 
 
 async def post_comment(request: Request) -> Answer:
     """A new comment."""
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     body = await body_of(request, services.config.limits.max_body_bytes)
     caller = await caller_of(request, services)
-    content = take_text(parse_object(body), "content")
+    fields = parse_object(body)
+    content = take_text(fields, "content")
+    learn = learning_of(request, services, fields)
     address = address_of(request, services)
     comment, repeated = await services.comments.post(caller, room, content, address)
+    await learn()
     return _answer_new(services, _comment(services, room, comment), repeated)
 
 
 async def get_comment(request: Request) -> Answer:
     """One comment."""
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     caller = await _caller_if_any(request, services)
-    comment = await services.comments.get(room, _comment_id(request), _id(caller))
+    viewer = services.comments.viewer(caller, room.site_id)
+    comment = await services.comments.get(room, _comment_id(request), viewer)
     return answer(services, _comment(services, room, comment))
 
 
 async def edit_comment(request: Request) -> Answer:
     """Another text for a comment."""
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     body = await body_of(request, services.config.limits.max_body_bytes)
     caller = await caller_of(request, services)
     content = take_text(parse_object(body), "content")
-    comment = await services.comments.edit(caller, room, _comment_id(request), content)
+    comment = await services.comments.edit(
+        caller, room, _comment_id(request), content, address_of(request, services)
+    )
     return answer(services, _comment(services, room, comment))
 
 
 async def delete_comment(request: Request) -> Answer:
     """Erase a comment."""
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     caller = await caller_of(request, services)
-    await services.comments.delete(caller, room, _comment_id(request))
+    await services.comments.delete(
+        caller, room, _comment_id(request), address_of(request, services)
+    )
     return answer(services, None)
+
+
+async def approve_comment(request: Request) -> Answer:
+    """Publish a comment that is held."""
+    services = services_of(request)
+    room = page_of(request, services)
+    caller = await caller_of(request, services)
+    comment = await services.comments.approve(
+        caller, room, _comment_id(request), address_of(request, services)
+    )
+    return answer(services, _comment(services, room, comment))
 
 
 async def favour(request: Request) -> Answer:
@@ -97,21 +114,23 @@ async def unfavour(request: Request) -> Answer:
 
 async def _favour(request: Request, *, likes: bool) -> Answer:
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     caller = await caller_of(request, services)
     comment_id = _comment_id(request)
-    comment = await services.comments.favour(caller, room, comment_id, likes=likes)
+    address = address_of(request, services)
+    comment = await services.comments.favour(caller, room, comment_id, address, likes=likes)
     return answer(services, _comment(services, room, comment))
 
 
 async def list_replies(request: Request) -> Answer:
     """The replies to a comment."""
     services = services_of(request)
-    room = room_of(request, services)
-    await _caller_if_any(request, services)
+    room = page_of(request, services)
+    caller = await _caller_if_any(request, services)
     given = {"order_by": "created_at"} | query_of(request)
     window = parse_window(given)
-    total, replies = await services.comments.replies(room, _comment_id(request), window)
+    viewer = services.comments.viewer(caller, room.site_id)
+    total, replies = await services.comments.replies(room, _comment_id(request), window, viewer)
     shown = [_reply(services, room, reply) for reply in replies]
     return answer(services, {"total": total, "replies": shown})
 
@@ -119,7 +138,7 @@ async def list_replies(request: Request) -> Answer:
 async def post_reply(request: Request) -> Answer:
     """A new reply."""
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     body = await body_of(request, services.config.limits.max_body_bytes)
     caller = await caller_of(request, services)
     fields = parse_object(body)
@@ -127,32 +146,44 @@ async def post_reply(request: Request) -> Answer:
     reply_to = fields.get("reply_to", 0)
     if type(reply_to) is not int or not 0 <= reply_to <= _MOST_ID:
         raise InvalidBody("reply_to must be the id of a reply.", field="reply_to")
+    learn = learning_of(request, services, fields)
     reply, repeated = await services.comments.reply(
         caller, room, _comment_id(request), content, reply_to, address_of(request, services)
     )
+    await learn()
     return _answer_new(services, _reply(services, room, reply), repeated)
 
 
 async def edit_reply(request: Request) -> Answer:
     """Another text for a reply."""
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     body = await body_of(request, services.config.limits.max_body_bytes)
     caller = await caller_of(request, services)
     content = take_text(parse_object(body), "content")
-    reply = await services.comments.edit_reply(
-        caller, room, _comment_id(request), _reply_id(request), content
-    )
+    ids, address = (_comment_id(request), _reply_id(request)), address_of(request, services)
+    reply = await services.comments.edit_reply(caller, room, *ids, content, address)
     return answer(services, _reply(services, room, reply))
 
 
 async def delete_reply(request: Request) -> Answer:
     """Erase a reply."""
     services = services_of(request)
-    room = room_of(request, services)
+    room = page_of(request, services)
     caller = await caller_of(request, services)
-    await services.comments.delete_reply(caller, room, _comment_id(request), _reply_id(request))
+    ids, address = (_comment_id(request), _reply_id(request)), address_of(request, services)
+    await services.comments.delete_reply(caller, room, *ids, address)
     return answer(services, None)
+
+
+async def approve_reply(request: Request) -> Answer:
+    """Publish a reply that is held."""
+    services = services_of(request)
+    room = page_of(request, services)
+    caller = await caller_of(request, services)
+    ids, address = (_comment_id(request), _reply_id(request)), address_of(request, services)
+    reply = await services.comments.approve_reply(caller, room, *ids, address)
+    return answer(services, _reply(services, room, reply))
 
 
 async def preview(request: Request) -> Answer:
@@ -160,9 +191,12 @@ async def preview(request: Request) -> Answer:
     services = services_of(request)
     check_page(request, services)
     body = await body_of(request, services.config.limits.max_body_bytes)
-    await _caller_if_any(request, services)
-    content = checked_content(take_text(parse_object(body), "content"), MOST_COMMENT)
-    return answer(services, {"content_html": await rendered(content)})
+    caller = await _caller_if_any(request, services)
+    address = address_of(request, services)
+    services.comments.take_change(caller.user.id if caller else address, address)
+    content = take_text(parse_object(body), "content")
+    text = await services.comments.rendered(_site_id(request, services), content, MOST_COMMENT)
+    return answer(services, {"content_html": text.html})
 
 
 async def count(request: Request) -> Answer:
@@ -181,8 +215,9 @@ async def count(request: Request) -> Answer:
     ):
         raise InvalidBody(f"slugs must be a list of at most {MOST_COUNTED} texts.", field="slugs")
     wanted = {slug: checked_slug(slug) for slug in slugs}
-    counts = await services.comments.counts(site.id, list(dict.fromkeys(wanted.values())))
-    return answer(services, {asked: counts[slug] for asked, slug in wanted.items()})
+    pages = {slug: services.pages.current(RoomKey(site.id, slug)).slug for slug in wanted.values()}
+    counts = await services.comments.counts(site.id, list(dict.fromkeys(pages.values())))
+    return answer(services, {asked: counts[pages[slug]] for asked, slug in wanted.items()})
 
 
 async def _caller_if_any(request: Request, services: Services) -> Caller | None:
@@ -190,8 +225,12 @@ async def _caller_if_any(request: Request, services: Services) -> Caller | None:
     return None if bearer_of(request) is None else await caller_of(request, services)
 
 
-def _id(caller: Caller | None) -> int:
-    return 0 if caller is None else caller.user.id
+def _site_id(request: Request, services: Services) -> int:
+    """The site whose look a preview has; that of no site at all: 0."""
+    try:
+        return site_of(request, services).id
+    except InvalidSiteId:
+        return 0
 
 
 def _comment_id(request: Request) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -27,8 +27,11 @@ from ..errors import (
 from ..hub import Hub
 from ..limits import Limits
 from ..models import Caller, RoomKey, Site
+from ..pages import Pages
 from ..people import People
+from ..personal import Personal
 from ..protocol import dump_json, parse_number, parse_object
+from ..rendering import Rendering
 from ..sites import Sites, checked_slug
 from ..store.database import Database
 from .exchange import Answer, Request
@@ -56,6 +59,9 @@ class Services:
     hub: Hub
     chat: Chat
     comments: Comments
+    pages: Pages
+    personal: Personal
+    rendering: Rendering
     sockets: Sockets
     trusted: Networks
     started_at: float
@@ -140,6 +146,32 @@ def room_of(request: Request, services: Services) -> RoomKey:
     slug = checked_slug(slug)
     services.sites.check_origin(site, request.headers.get("origin"))
     return RoomKey(site.id, slug)
+
+
+def page_of(request: Request, services: Services) -> RoomKey:
+    """As `room_of`, for what stands below pages: one that has moved is where it is now."""
+    return services.pages.current(room_of(request, services))
+
+
+def learning_of(
+    request: Request, services: Services, fields: dict[str, Any]
+) -> Callable[[], Awaitable[None]]:
+    """What notes the address and title of `page` in a body, once the rest of it is stored.
+
+    Raises InvalidBody.
+    """
+    if "page" not in fields:
+        return _learn_nothing
+    room = room_of(request, services)
+    page = services.pages.parse(room.site_id, fields["page"])
+    if services.pages.current(room) != room:
+        # It says where the page was.
+        return _learn_nothing
+    return partial(services.pages.learn, room, page)
+
+
+async def _learn_nothing() -> None:
+    pass
 
 
 def check_page(request: Request, services: Services) -> None:

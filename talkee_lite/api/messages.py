@@ -13,6 +13,7 @@ from .context import (
     bearer_of,
     body_of,
     caller_of,
+    learning_of,
     query_of,
     room_of,
     services_of,
@@ -52,7 +53,9 @@ async def post_message(request: Request) -> Answer:
     if services.config.compat.legacy_clients and "message_id" not in fields and "id" in fields:
         fields["message_id"] = fields["id"]
     draft = message_draft(fields, services.config.limits.max_data_bytes)
+    learn = learning_of(request, services, fields)
     posted = await services.chat.post(caller, room, draft, address_of(request, services))
+    await learn()
     headers = {"Idempotent-Replayed": "true"} if posted.repeated else None
     return answer_bytes(posted.message, headers=headers)
 
@@ -88,7 +91,9 @@ async def delete_message(request: Request) -> Answer:
     services = services_of(request)
     room = room_of(request, services)
     caller = await caller_of(request, services)
-    deleted = await services.chat.delete(caller, room, request.match["message_id"])
+    deleted = await services.chat.delete(
+        caller, room, request.match["message_id"], address_of(request, services)
+    )
     return answer_bytes(dump_json({"message_id": deleted.message_id, "seq": deleted.seq or None}))
 
 

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from ..errors import SiteNotFound
-from ..protocol import parse_number, site_fields
-from .context import answer, check_page, room_of, services_of
+from ..models import RoomKey
+from ..protocol import parse_number, parse_object, site_fields
+from .context import (
+    Services,
+    answer,
+    body_of,
+    caller_of,
+    check_page,
+    page_of,
+    room_of,
+    services_of,
+)
 from .exchange import Answer, Request
 
 
@@ -23,6 +33,29 @@ async def get_slug(request: Request) -> Answer:
     services = services_of(request)
     room = room_of(request, services)
     return answer(services, {"site_id": room.site_id, "slug": room.slug, "tips": []})
+
+
+async def get_page(request: Request) -> Answer:
+    """What is known of a page."""
+    services = services_of(request)
+    return await _answer_page(services, page_of(request, services))
+
+
+async def change_page(request: Request) -> Answer:
+    """Give a page another address or title."""
+    services = services_of(request)
+    room = page_of(request, services)
+    body = await body_of(request, services.config.limits.max_body_bytes)
+    caller = await caller_of(request, services)
+    page = services.pages.parse(room.site_id, parse_object(body))
+    await services.pages.describe(caller, room, page)
+    return await _answer_page(services, room)
+
+
+async def _answer_page(services: Services, room: RoomKey) -> Answer:
+    page = await services.pages.read(room)
+    shown = {"address": page.address, "title": page.title}
+    return answer(services, {"site_id": room.site_id, "slug": room.slug, **shown})
 
 
 async def list_assets(request: Request) -> Answer:

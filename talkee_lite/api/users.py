@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from ..avatar import avatar_svg
-from ..errors import UserNotFound
+from ..closing import REFUSED
+from ..errors import InvalidBody, UserNotFound
 from ..models import User
+from ..personal import Content
 from ..protocol import parse_number, parse_object, take_text, user_fields
-from .context import Services, answer, body_of, caller_of, check_page, services_of
+from .context import (
+    Services,
+    answer,
+    answer_bytes,
+    body_of,
+    caller_of,
+    check_page,
+    check_sign_in_pace,
+    services_of,
+)
 from .exchange import Answer, Request
 
 
@@ -26,6 +37,35 @@ async def change_me(request: Request) -> Answer:
     caller = await caller_of(request, services)
     name = take_text(parse_object(raw), "full_name")
     return _answer_user(services, await services.people.rename(caller, name))
+
+
+async def export_me(request: Request) -> Answer:
+    """Everything that is stored about the user who asks."""
+    services = services_of(request)
+    check_page(request, services)
+    caller = await caller_of(request, services)
+    check_sign_in_pace(request, services)
+    exported = await services.personal.export(caller.user.id)
+    return answer_bytes(
+        b'{"ts":%d,"data":%b}' % (services.clock() // 1000, exported),
+        headers={"Content-Disposition": 'attachment; filename="talkee-lite.json"'},
+    )
+
+
+async def delete_me(request: Request) -> Answer:
+    """Take the user who asks out of the server, with what they wrote or without."""
+    services = services_of(request)
+    check_page(request, services)
+    raw = await body_of(request, services.config.limits.max_body_bytes)
+    caller = await caller_of(request, services)
+    try:
+        content = Content(take_text(parse_object(raw), "content"))
+    except ValueError:
+        raise InvalidBody('content must be "keep" or "remove".', field="content") from None
+    check_sign_in_pace(request, services)
+    ended = await services.personal.leave(caller.user.id, content)
+    services.sockets.close_those(caller.user.id, REFUSED, "signed out", ended)
+    return answer(services, None)
 
 
 async def get_user(request: Request) -> Answer:

@@ -123,13 +123,14 @@ class Tokens:
 
     async def sign_out(self, session: Session) -> set[str]:
         """End one session; its `jti`, if it was still on record."""
-        return self._ended(await self._db.write(lambda tx: store.delete_session(tx, session.jti)))
+        return self.end(await self._db.write(lambda tx: store.delete_session(tx, session.jti)))
 
     async def sign_out_everywhere(self, user_id: int) -> set[str]:
         """End all sessions of a user; their `jti`s."""
-        return self._ended(await self._db.write(lambda tx: store.delete_sessions_of(tx, user_id)))
+        return self.end(await self._db.write(lambda tx: store.delete_sessions_of(tx, user_id)))
 
-    def _ended(self, jtis: list[str]) -> set[str]:
+    def end(self, jtis: list[str]) -> set[str]:
+        """Sessions are not on record any more: nobody gets in with them."""
         for jti in jtis:
             self._sessions.pop(jti, None)
             self._dead[jti] = None

@@ -1,38 +1,45 @@
-"""Comments, replies and favourites of pages.
-
-Counts are kept in the transaction that changes them: of a comment its favourites and replies, of
-a page its listed comments, what is published on it, and its revision.
-"""
+"""Comments and favourites. A comment's counts are kept in the transaction that changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
-from ..models import Comment, Order, Reply, RoomKey, Status
-from .database import Database, Row, Snapshot
+from ..models import Changed, Comment, Order, PageEvent, RoomKey, Status, Text, User, Viewer
+from .database import Row, Snapshot
+from .pages import PAGE_ID, change_page, find_page, make_page, where
 from .writer import Transaction
 
-_COMMENT = (
+T = TypeVar("T")
+
+MOST_HELD = 200
+"""Held ones that one list shows; the newest count."""
+
+COMMENT = (
     "c.id, c.user_id, c.content, c.html, c.status, c.favor_count, c.reply_count, c.edited,"
     " c.created_at, c.updated_at"
 )
-_REPLY = (
-    "r.id, r.comment_id, r.reply_to, r.user_id, r.content, r.html, r.status, r.edited,"
-    " r.created_at, r.updated_at"
-)
-_PAGE = "(select id from pages where site_id = :site_id and slug = :slug)"
+_BARE = COMMENT.replace("c.", "")
 _ORDERS = {
     Order.FAVOR_COUNT: "favor_count desc, id desc",
     Order.CREATED_AT: "created_at desc, id desc",
     Order.CREATED_AT_ASC: "created_at, id",
     Order.REPLY_COUNT: "reply_count desc, id desc",
 }
+_KEYS: dict[Order, Callable[[Comment], tuple[int, int]]] = {
+    Order.FAVOR_COUNT: lambda comment: (-comment.favor_count, -comment.id),
+    Order.CREATED_AT: lambda comment: (-comment.created_at, -comment.id),
+    Order.CREATED_AT_ASC: lambda comment: (comment.created_at, comment.id),
+    Order.REPLY_COUNT: lambda comment: (-comment.reply_count, -comment.id),
+}
+"""The same orders."""
 _BEHIND = {Order.CREATED_AT: "<", Order.CREATED_AT_ASC: ">"}
 
 
-def _comment(row: Row, fav_id: int = 0) -> Comment:
+def comment_of(row: Row, fav_id: int = 0) -> Comment:
+    """The comment that a row with the columns `COMMENT` holds."""
     return Comment(
         id=row["id"],
         user_id=row["user_id"],
@@ -48,29 +55,20 @@ def _comment(row: Row, fav_id: int = 0) -> Comment:
     )
 
 
-def _reply(row: Row) -> Reply:
-    return Reply(
-        id=row["id"],
-        comment_id=row["comment_id"],
-        reply_to=row["reply_to"],
-        user_id=row["user_id"],
-        content=row["content"],
-        html=row["html"],
-        status=Status(row["status"]),
-        edited=bool(row["edited"]),
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
+def text_row(text: Text) -> dict[str, Any]:
+    """What a row holds of a text; by the digest, 64 bits of BLAKE2b (RFC 7693), it is found."""
+    digest = blake2b(text.content.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return {
+        "content": text.content,
+        "digest": int.from_bytes(digest, "big", signed=True),
+        "html": text.html,
+        "version": text.version,
+    }
 
 
-def _digest(content: str) -> int:
-    """A number by which the same text is found again: 64 bits of BLAKE2b (RFC 7693)."""
-    digest = blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
-
-
-def _where(room: RoomKey, **more: Any) -> dict[str, Any]:
-    return {"site_id": room.site_id, "slug": room.slug, **more}
+def merged(listed: Sequence[T], held: Sequence[T], key: Callable[[T], Any]) -> Sequence[T]:
+    """Both in the order of `key`, in which `listed` is."""
+    return sorted((*listed, *held), key=key) if held else listed
 
 
 # Reading.
@@ -80,277 +78,256 @@ async def list_comments(
     snapshot: Snapshot,
     room: RoomKey,
     order: Order,
+    viewer: Viewer,
     *,
     limit: int,
     offset: int,
     after_id: int | None,
-) -> tuple[int, list[Comment]]:
-    """How many comments a page has, and some of them.
+) -> tuple[int, Sequence[Comment]]:
+    """How many comments a page has for a viewer, and some of them.
 
     `after_id`, in the orders of time alone, is the last one that is known already; none of this
     page: nothing comes behind it.
     """
     page = await snapshot.fetch_one(
         "select id, comment_total from pages where site_id = :site_id and slug = :slug",
-        _where(room),
+        where(room),
     )
     if page is None:
         return 0, []
+    key = _KEYS[order]
+    held = shown = await _held_comments(snapshot, page["id"], viewer) if viewer.user_id else []
     behind = ""
     if after_id is not None:
-        behind = (
-            f" and (created_at, id) {_BEHIND[order]}"
-            " (select created_at, id from comments where id = :after_id and page_id = :page_id)"
+        last = await snapshot.fetch_one(
+            f"select {COMMENT} from comments as c where id = :id and page_id = :page_id",
+            {"id": after_id, "page_id": page["id"]},
         )
+        if last is None:
+            return page["comment_total"] + len(held), []
+        behind = f" and (created_at, id) {_BEHIND[order]} (:created_at, :after_id)"
+        after = key(comment_of(last))
+        shown = [comment for comment in held if key(comment) > after]
+    # Held ones stand somewhere between those that are listed: as many more on both sides.
+    before = max(0, offset - len(shown))
     rows = await snapshot.fetch(
-        f"select {_COMMENT} from comments as c where page_id = :page_id and listed = 1{behind}"
+        f"select {COMMENT} from comments as c where page_id = :page_id and listed = 1{behind}"
         f" order by {_ORDERS[order]} limit :limit offset :offset",
-        {"page_id": page["id"], "after_id": after_id, "limit": limit, "offset": offset},
+        {
+            "page_id": page["id"],
+            "after_id": after_id,
+            "created_at": last["created_at"] if after_id is not None and last else 0,
+            "limit": limit + len(shown),
+            "offset": before,
+        },
     )
-    return page["comment_total"], [_comment(row) for row in rows]
+    found = merged([comment_of(row) for row in rows], shown, key)
+    start = offset - before
+    return page["comment_total"] + len(held), found[start : start + limit]
+
+
+async def _held_comments(snapshot: Snapshot, page_id: int, viewer: Viewer) -> list[Comment]:
+    rows = await snapshot.fetch(
+        f"select {COMMENT} from comments as c where page_id = :page_id and status = 'pending'"
+        " and (user_id = :user_id or :sees_held) order by id desc limit :most",
+        {
+            "page_id": page_id,
+            "user_id": viewer.user_id,
+            "sees_held": int(viewer.sees_held),
+            "most": MOST_HELD,
+        },
+    )
+    return [comment_of(row) for row in rows]
+
+
+async def shows_held(snapshot: Snapshot, room: RoomKey, viewer: Viewer) -> bool:
+    """Whether a viewer sees comments of a page that others do not."""
+    row = await snapshot.fetch_one(
+        f"select 1 from comments where page_id = {PAGE_ID} and status = 'pending'"
+        " and (user_id = :user_id or :sees_held) limit 1",
+        where(room, user_id=viewer.user_id, sees_held=int(viewer.sees_held)),
+    )
+    return row is not None
 
 
 async def favourites_on(snapshot: Snapshot, room: RoomKey, user_id: int) -> Mapping[int, int]:
     """What a user likes on a page: comment id → id of the favourite."""
     rows = await snapshot.fetch(
         "select f.comment_id, f.id from favourites as f join comments as c on c.id = f.comment_id"
-        f" where f.user_id = :user_id and c.page_id = {_PAGE}",
-        _where(room, user_id=user_id),
+        f" where f.user_id = :user_id and c.page_id = {PAGE_ID}",
+        where(room, user_id=user_id),
     )
     return {row["comment_id"]: row["id"] for row in rows}
 
 
-async def find_listed(
-    snapshot: Snapshot, room: RoomKey, comment_id: int, user_id: int
+async def find_visible(
+    snapshot: Snapshot, room: RoomKey, comment_id: int, viewer: Viewer
 ) -> Comment | None:
-    """A comment of the page that is listed there; None if there is none."""
+    """A comment of the page that a viewer may see; None if there is none."""
     row = await snapshot.fetch_one(
-        f"select {_COMMENT} from comments as c where id = :id and page_id = {_PAGE} and listed = 1",
-        _where(room, id=comment_id),
+        f"select {COMMENT} from comments as c where id = :id and page_id = {PAGE_ID} and"
+        " (listed = 1 or status = 'pending' and (user_id = :user_id or :sees_held))",
+        where(
+            room,
+            id=comment_id,
+            user_id=viewer.user_id,
+            sees_held=int(viewer.sees_held),
+        ),
     )
     if row is None:
         return None
     favourite = await snapshot.fetch_one(
         "select id from favourites where comment_id = :id and user_id = :user_id",
-        {"id": comment_id, "user_id": user_id},
+        {"id": comment_id, "user_id": viewer.user_id},
     )
-    return _comment(row, favourite["id"] if favourite else 0)
-
-
-async def list_replies(
-    snapshot: Snapshot, comment_id: int, *, limit: int, offset: int, oldest_first: bool
-) -> tuple[int, list[Reply]]:
-    """How many replies a comment has, and some of them."""
-    order = "created_at, id" if oldest_first else "created_at desc, id desc"
-    rows = await snapshot.fetch(
-        f"select {_REPLY} from replies as r where comment_id = :comment_id"
-        f" and status = 'published' order by {order} limit :limit offset :offset",
-        {"comment_id": comment_id, "limit": limit, "offset": offset},
-    )
-    count = await snapshot.fetch_one(
-        "select reply_count from comments where id = :id", {"id": comment_id}
-    )
-    return (count["reply_count"] if count else 0), [_reply(row) for row in rows]
-
-
-async def count_pages(db: Database, site_id: int, slugs: Sequence[str]) -> Mapping[str, int]:
-    """Slug → how many comments and replies are published there; pages without any are left out."""
-    names = {f"slug{n}": slug for n, slug in enumerate(slugs)}
-    marks = ", ".join(f":{name}" for name in names)
-    rows = await db.fetch(
-        f"select slug, published_count from pages where site_id = :site_id and slug in ({marks})",
-        {"site_id": site_id, **names},
-    )
-    return {row["slug"]: row["published_count"] for row in rows}
+    return comment_of(row, favourite["id"] if favourite else 0)
 
 
 # Writing.
 
 
-def find_page(tx: Transaction, room: RoomKey) -> Row | None:
-    """The page's row: `id` and `closed`; None before anything was stored on it."""
-    return tx.fetch_one(
-        "select id, closed from pages where site_id = :site_id and slug = :slug", _where(room)
+@dataclass(frozen=True, slots=True)
+class NewComment:
+    """A comment that somebody wants to write; with `hold` it shall wait for approval.
+
+    The same text by the same person on the page since `same_since` counts as this one, and not
+    `may_write` finds that alone.
+    """
+
+    room: RoomKey
+    author: User
+    text: Text
+    now: int
+    same_since: int
+    hold: bool
+    may_write: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    """A page to which comments of one batch are added."""
+
+    id: int
+    closed: bool
+    revision: int
+    changes: int = 0
+    published: int = 0
+
+
+def write_comments(
+    tx: Transaction, wanted: Sequence[NewComment]
+) -> Sequence[Changed[Comment | None]]:
+    """Store comments in their order, each page's row changed once for all of them.
+
+    Events say which of them are new; None where the page is closed, or nothing may be written.
+    """
+    pages: dict[RoomKey, _Open | None] = {}
+    results = [_write_comment(tx, new, pages) for new in wanted]
+    for page in pages.values():
+        if page is not None and page.changes:
+            count = page.published
+            change_page(tx, page.id, changes=page.changes, listed=count, published=count)
+    return results
+
+
+def _write_comment(
+    tx: Transaction, new: NewComment, pages: dict[RoomKey, _Open | None]
+) -> Changed[Comment | None]:
+    room = new.room
+    if room not in pages:
+        row = find_page(tx, room)
+        pages[room] = (
+            None if row is None else _Open(row["id"], bool(row["closed"]), row["revision"])
+        )
+    page = pages[room]
+    values = text_row(new.text)
+    if page is not None:
+        same = _same_comment(tx, page.id, new.author.id, new.same_since, values)
+        if same is not None:
+            return Changed(same, room)
+    if not new.may_write or (page is not None and page.closed):
+        return Changed(None, room)
+    if page is None:
+        page = pages[room] = _Open(make_page(tx, room, new.now)["id"], closed=False, revision=0)
+    number = tx.insert(
+        "insert into comments (page_id, user_id, content, digest, html, html_version, status,"
+        " listed, created_at, updated_at) values (:page_id, :user_id, :content, :digest, :html,"
+        " :version, :status, :listed, :now, :now)",
+        {
+            "page_id": page.id,
+            "user_id": new.author.id,
+            "status": Status.PENDING if new.hold else Status.PUBLISHED,
+            "listed": int(not new.hold),
+            "now": new.now,
+            **values,
+        },
     )
+    assert number is not None
+    comment = Comment(
+        id=number,
+        user_id=new.author.id,
+        content=new.text.content,
+        html=new.text.html,
+        status=Status.PENDING if new.hold else Status.PUBLISHED,
+        favor_count=0,
+        reply_count=0,
+        edited=False,
+        created_at=new.now,
+        updated_at=new.now,
+    )
+    if not new.hold:
+        page.changes += 1
+        page.published += 1
+    only = new.author.id if new.hold else 0
+    event = PageEvent("comment_created", page.revision + page.changes, comment, new.author, only)
+    return Changed(comment, room, [event])
 
 
-def make_page(tx: Transaction, room: RoomKey, now: int) -> Row:
-    """The row of a page that is new."""
+def _same_comment(
+    tx: Transaction, page_id: int, user_id: int, since: int, values: Mapping[str, Any]
+) -> Comment | None:
     row = tx.fetch_one(
-        "insert into pages (site_id, slug, created_at) values (:site_id, :slug, :now)"
-        " returning id, closed",
-        _where(room, now=now),
+        f"select {COMMENT} from comments as c where user_id = :user_id and digest = :digest"
+        " and page_id = :page_id and created_at >= :since and content = :content"
+        " and status in ('published', 'pending') order by id limit 1",
+        {"user_id": user_id, "page_id": page_id, "since": since, **values},
     )
-    assert row is not None
-    return row
+    return comment_of(row) if row else None
 
 
 def find_comment(tx: Transaction, room: RoomKey, comment_id: int) -> Comment | None:
     """A comment of the page, whatever its status."""
     row = tx.fetch_one(
-        f"select {_COMMENT} from comments as c where id = :id and page_id = {_PAGE}",
-        _where(room, id=comment_id),
+        f"select {COMMENT} from comments as c where id = :id and page_id = {PAGE_ID}",
+        where(room, id=comment_id),
     )
-    return _comment(row) if row else None
+    return comment_of(row) if row else None
 
 
-def find_reply(tx: Transaction, comment_id: int, reply_id: int) -> Reply | None:
-    """A reply to the comment, whatever its status."""
-    row = tx.fetch_one(
-        f"select {_REPLY} from replies as r where id = :id and comment_id = :comment_id",
-        {"id": reply_id, "comment_id": comment_id},
-    )
-    return _reply(row) if row else None
-
-
-def same_comment(
-    tx: Transaction, page_id: int, user_id: int, content: str, since: int
-) -> Comment | None:
-    """A published comment with the same text by the same person on the page, not before `since`."""
-    row = tx.fetch_one(
-        f"select {_COMMENT} from comments as c where user_id = :user_id and digest = :digest"
-        " and page_id = :page_id and created_at >= :since and content = :content"
-        " and status = 'published' order by id limit 1",
-        {
-            "user_id": user_id,
-            "digest": _digest(content),
-            "page_id": page_id,
-            "since": since,
-            "content": content,
-        },
-    )
-    return _comment(row) if row else None
-
-
-def same_reply(
-    tx: Transaction, page_id: int, user_id: int, content: str, since: int
-) -> Reply | None:
-    """As `same_comment`, for replies anywhere on the page."""
-    row = tx.fetch_one(
-        f"select {_REPLY} from replies as r join comments as c on c.id = r.comment_id"
-        " where r.user_id = :user_id and r.digest = :digest and r.created_at >= :since"
-        " and c.page_id = :page_id and r.content = :content and r.status = 'published'"
-        " order by r.id limit 1",
-        {
-            "user_id": user_id,
-            "digest": _digest(content),
-            "page_id": page_id,
-            "since": since,
-            "content": content,
-        },
-    )
-    return _reply(row) if row else None
-
-
-def insert_comment(
-    tx: Transaction, page_id: int, *, user_id: int, content: str, html: str, version: int, now: int
-) -> Comment:
-    """A new comment, published. `change_page` is for the caller to do."""
-    row = tx.fetch_one(
-        "insert into comments as c (page_id, user_id, content, digest, html, html_version, status,"
-        " listed, created_at, updated_at) values (:page_id, :user_id, :content, :digest, :html,"
-        " :version,"
-        f" 'published', 1, :now, :now) returning {_COMMENT.replace('c.', '')}",
-        {
-            "page_id": page_id,
-            "user_id": user_id,
-            "content": content,
-            "digest": _digest(content),
-            "html": html,
-            "version": version,
-            "now": now,
-        },
-    )
-    assert row is not None
-    return _comment(row)
-
-
-def insert_reply(
-    tx: Transaction,
-    comment_id: int,
-    *,
-    reply_to: int,
-    user_id: int,
-    content: str,
-    html: str,
-    version: int,
-    now: int,
-) -> Reply:
-    """A new reply, published; its comment's count follows, the page's are for the caller to do."""
-    row = tx.fetch_one(
-        "insert into replies (comment_id, reply_to, user_id, content, digest, html, html_version,"
-        " status, created_at, updated_at) values (:comment_id, :reply_to, :user_id, :content,"
-        " :digest, :html,"
-        f" :version, 'published', :now, :now) returning {_REPLY.replace('r.', '')}",
-        {
-            "comment_id": comment_id,
-            "reply_to": reply_to,
-            "user_id": user_id,
-            "content": content,
-            "digest": _digest(content),
-            "html": html,
-            "version": version,
-            "now": now,
-        },
-    )
-    assert row is not None
-    tx.execute(
-        "update comments set reply_count = reply_count + 1 where id = :id", {"id": comment_id}
-    )
-    return _reply(row)
-
-
-def edit_comment(
-    tx: Transaction, comment_id: int, *, content: str, html: str, version: int, now: int
-) -> Comment:
-    """Another text for a published comment."""
+def edit_comment(tx: Transaction, comment_id: int, text: Text, now: int) -> Comment:
+    """Another text for a comment."""
     row = tx.fetch_one(
         "update comments set content = :content, digest = :digest, html = :html,"
-        " html_version = :version,"
-        " edited = 1, updated_at = :now where id = :id"
-        f" returning {_COMMENT.replace('c.', '')}",
-        {
-            "id": comment_id,
-            "content": content,
-            "digest": _digest(content),
-            "html": html,
-            "version": version,
-            "now": now,
-        },
+        " html_version = :version, edited = 1, updated_at = :now"
+        f" where id = :id returning {_BARE}",
+        {"id": comment_id, "now": now, **text_row(text)},
     )
     assert row is not None
-    return _comment(row)
+    return comment_of(row)
 
 
-def edit_reply(
-    tx: Transaction,
-    reply_id: int,
-    *,
-    content: str,
-    html: str,
-    version: int,
-    now: int,
-) -> Reply:
-    """Another text for a published reply."""
+def approve_comment(tx: Transaction, comment_id: int) -> Comment:
+    """Publish a held comment. `change_page` is for the caller to do."""
     row = tx.fetch_one(
-        "update replies set content = :content, digest = :digest, html = :html,"
-        " html_version = :version,"
-        f" edited = 1, updated_at = :now where id = :id returning {_REPLY.replace('r.', '')}",
-        {
-            "id": reply_id,
-            "content": content,
-            "digest": _digest(content),
-            "html": html,
-            "version": version,
-            "now": now,
-        },
+        f"update comments set status = 'published', listed = 1 where id = :id returning {_BARE}",
+        {"id": comment_id},
     )
     assert row is not None
-    return _reply(row)
+    return comment_of(row)
 
 
 def delete_comment(tx: Transaction, comment_id: int, deleted_by: int, now: int) -> bool:
-    """Erase a published comment's text; whether it stays listed, as one with replies does."""
+    """Erase a comment's text; whether it stays listed, as one with replies does."""
     row = tx.fetch_one(
         "update comments set content = '', digest = 0, html = '', status = 'deleted',"
         " updated_at = :now, deleted_at = :now, deleted_by = :deleted_by,"
@@ -360,27 +337,6 @@ def delete_comment(tx: Transaction, comment_id: int, deleted_by: int, now: int) 
     )
     assert row is not None
     return bool(row["listed"])
-
-
-def delete_reply(tx: Transaction, reply_id: int, deleted_by: int, now: int) -> bool:
-    """Erase a published reply's text; whether its comment stays listed.
-
-    A deleted comment goes with its last reply.
-    """
-    reply = tx.fetch_one(
-        "update replies set content = '', digest = 0, html = '', status = 'deleted',"
-        " updated_at = :now, deleted_at = :now, deleted_by = :deleted_by where id = :id"
-        " returning comment_id",
-        {"id": reply_id, "deleted_by": deleted_by, "now": now},
-    )
-    assert reply is not None
-    comment = tx.fetch_one(
-        "update comments set reply_count = reply_count - 1,"
-        " listed = (status = 'published' or reply_count > 1) where id = :id returning listed",
-        {"id": reply["comment_id"]},
-    )
-    assert comment is not None
-    return bool(comment["listed"])
 
 
 def add_favourite(tx: Transaction, comment_id: int, user_id: int, now: int) -> bool:
@@ -422,55 +378,3 @@ def _count_favourite(tx: Transaction, comment_id: int, change: int) -> None:
         "update comments set favor_count = favor_count + :change where id = :id",
         {"change": change, "id": comment_id},
     )
-
-
-def change_page(
-    tx: Transaction, page_id: int, *, changes: int, listed: int = 0, published: int = 0
-) -> int:
-    """Count `changes` more of a page's comments, and what they add to its counts.
-
-    The revision of the first of them.
-    """
-    row = tx.fetch_one(
-        "update pages set revision = revision + :changes, comment_total = comment_total + :listed,"
-        " published_count = published_count + :published where id = :id returning revision",
-        {"id": page_id, "changes": changes, "listed": listed, "published": published},
-    )
-    assert row is not None
-    return int(row["revision"]) - changes + 1
-
-
-# What is counted, counted anew.
-
-_WRONG_COMMENTS = (
-    "select c.id from comments as c where c.favor_count != (select count(*) from favourites as f"
-    " where f.comment_id = c.id) or c.reply_count != (select count(*) from replies as r"
-    " where r.comment_id = c.id and r.status = 'published')"
-)
-_WRONG_PAGES = (
-    "select p.id from pages as p where p.comment_total != (select count(*) from comments as c"
-    " where c.page_id = p.id and c.listed = 1) or p.published_count != (select count(*)"
-    " from comments as c where c.page_id = p.id and c.status = 'published') + (select count(*)"
-    " from replies as r join comments as c on c.id = r.comment_id where c.page_id = p.id"
-    " and r.status = 'published')"
-)
-
-
-def recount(tx: Transaction) -> tuple[int, int]:
-    """Set right the counts of comments and pages; how many of each were off."""
-    comments = tx.execute(
-        "update comments set favor_count = (select count(*) from favourites as f"
-        " where f.comment_id = comments.id), reply_count = (select count(*) from replies as r"
-        f" where r.comment_id = comments.id and r.status = 'published') where id in"
-        f" ({_WRONG_COMMENTS})",
-        {},
-    )
-    pages = tx.execute(
-        "update pages set comment_total = (select count(*) from comments as c"
-        " where c.page_id = pages.id and c.listed = 1), published_count = (select count(*)"
-        " from comments as c where c.page_id = pages.id and c.status = 'published')"
-        " + (select count(*) from replies as r join comments as c on c.id = r.comment_id"
-        f" where c.page_id = pages.id and r.status = 'published') where id in ({_WRONG_PAGES})",
-        {},
-    )
-    return comments, pages

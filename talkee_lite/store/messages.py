@@ -304,7 +304,8 @@ async def is_closed(db: Database, room: RoomKey) -> bool:
 async def find_state(snapshot: Snapshot, room: RoomKey) -> RoomState:
     """What a room is like; the default for one in which nothing was said."""
     row = await snapshot.fetch_one(
-        "select last_seq, closed, slow_seconds, revision from pages"
+        "select last_seq, closed, slow_seconds, coalesce((select new.revision from pages as new"
+        " where new.id = pages.moved_to), revision) as revision from pages"
         " where site_id = :site_id and slug = :slug",
         {"site_id": room.site_id, "slug": room.slug},
     )

@@ -175,6 +175,14 @@ MIGRATIONS: tuple[str, ...] = (
     );
     create index favourites_by_user on favourites (user_id);
     """,
+    # Comments that wait for approval, pictures, pages that moved.
+    """
+    alter table sites add column hold_comments text not null default 'nobody';
+    alter table sites add column images integer not null default 0;
+    create index comments_held on comments (page_id, user_id) where status = 'pending';
+    create index replies_held on replies (comment_id) where status = 'pending';
+    create index pages_moved on pages (moved_to) where moved_to is not null;
+    """,
 )
 
 

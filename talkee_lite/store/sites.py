@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 from ..config import FIRST_OWN_SITE_ID, SiteConfig
-from ..models import Site
+from ..models import Hold, Site
 from .database import Database, Row
 from .writer import Transaction
 
 _COLUMNS = (
-    "id, owner_id, name, origins, public_chat, sso_secret, webhook_url, from_settings,"
-    " created_at, updated_at"
+    "id, owner_id, name, origins, public_chat, sso_secret, webhook_url, hold_comments, images,"
+    " from_settings, created_at, updated_at"
 )
 
 
@@ -24,6 +24,8 @@ def _site(row: Row) -> Site:
         owner_id=row["owner_id"],
         sso_secret=row["sso_secret"],
         webhook_url=row["webhook_url"],
+        hold_comments=Hold(row["hold_comments"]),
+        images=bool(row["images"]),
         from_settings=bool(row["from_settings"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
@@ -41,10 +43,12 @@ def set_sites_from_settings(tx: Transaction, wanted: tuple[SiteConfig, ...], now
     for site in wanted:
         tx.execute(
             "insert into sites (id, name, origins, public_chat, sso_secret, webhook_url,"
-            " from_settings, created_at, updated_at) values (:id, :name, :origins, :public_chat,"
-            " :sso_secret, :webhook_url, 1, :now, :now) on conflict (id) do update set"
+            " hold_comments, images, from_settings, created_at, updated_at) values (:id, :name,"
+            " :origins, :public_chat, :sso_secret, :webhook_url, :hold_comments, :images, 1, :now,"
+            " :now) on conflict (id) do update set"
             " name = :name, origins = :origins, public_chat = :public_chat,"
-            " sso_secret = :sso_secret, webhook_url = :webhook_url, from_settings = 1,"
+            " sso_secret = :sso_secret, webhook_url = :webhook_url,"
+            " hold_comments = :hold_comments, images = :images, from_settings = 1,"
             " updated_at = case when sites.name = :name and sites.origins = :origins"
             " and sites.public_chat = :public_chat then sites.updated_at else :now end",
             {
@@ -54,6 +58,8 @@ def set_sites_from_settings(tx: Transaction, wanted: tuple[SiteConfig, ...], now
                 "public_chat": int(site.public_chat),
                 "sso_secret": site.sso_secret,
                 "webhook_url": site.webhook_url,
+                "hold_comments": site.hold_comments,
+                "images": int(site.images),
                 "now": now,
             },
         )
@@ -99,17 +105,22 @@ def update_site(
     name: str,
     origins: tuple[str, ...],
     public_chat: bool,
+    hold_comments: Hold,
+    images: bool,
     now: int,
 ) -> Site:
     """Change what an owner may change of a site."""
     row = tx.fetch_one(
         "update sites set name = :name, origins = :origins, public_chat = :public_chat,"
-        " updated_at = :now where id = :id returning " + _COLUMNS,
+        " hold_comments = :hold_comments, images = :images, updated_at = :now"
+        " where id = :id returning " + _COLUMNS,
         {
             "id": site_id,
             "name": name,
             "origins": json.dumps(origins),
             "public_chat": int(public_chat),
+            "hold_comments": hold_comments,
+            "images": int(images),
             "now": now,
         },
     )

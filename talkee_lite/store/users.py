@@ -8,7 +8,7 @@ from ..models import User, UserKind
 from .database import Database, Row
 from .writer import Transaction
 
-_COLUMNS = (
+COLUMNS = (
     "id, mixin_user_id, mixin_identity_number, full_name, mvm_public_key, is_guest, lang,"
     " banned_until, created_at"
 )
@@ -16,7 +16,7 @@ _COLUMNS = (
 
 def prefixed_columns(alias: str) -> str:
     """The columns that `user_of` reads, in a query that gives `users` another name."""
-    return ", ".join(f"{alias}.{column}" for column in _COLUMNS.split(", "))
+    return ", ".join(f"{alias}.{column}" for column in COLUMNS.split(", "))
 
 
 def user_of(row: Row) -> User:
@@ -51,7 +51,7 @@ def insert_user(
     row = tx.fetch_one(
         "insert into users (mixin_user_id, full_name, name_folded, name_skeleton, is_guest, lang,"
         " created_at, updated_at) values (:mixin_user_id, :full_name, :name_folded,"
-        " :name_skeleton, :is_guest, :lang, :now, :now) returning " + _COLUMNS,
+        " :name_skeleton, :is_guest, :lang, :now, :now) returning " + COLUMNS,
         {
             "mixin_user_id": mixin_user_id,
             "full_name": full_name,
@@ -84,7 +84,7 @@ def update_name(
     """Give a user another name."""
     row = tx.fetch_one(
         "update users set full_name = :full_name, name_folded = :name_folded,"
-        " name_skeleton = :name_skeleton, updated_at = :now where id = :id returning " + _COLUMNS,
+        " name_skeleton = :name_skeleton, updated_at = :now where id = :id returning " + COLUMNS,
         {
             "id": user_id,
             "full_name": full_name,
@@ -101,7 +101,7 @@ def set_ban(tx: Transaction, user_id: int, *, until: int, reason: str, now: int)
     """Ban a user until a time, 0: not at all; None if there is no such user."""
     row = tx.fetch_one(
         "update users set banned_until = :until, ban_reason = :reason, updated_at = :now"
-        " where id = :id returning " + _COLUMNS,
+        " where id = :id returning " + COLUMNS,
         {"id": user_id, "until": until, "reason": reason, "now": now},
     )
     return user_of(row) if row else None
@@ -110,7 +110,7 @@ def set_ban(tx: Transaction, user_id: int, *, until: int, reason: str, now: int)
 async def list_users(db: Database, folded: str, after_id: int, most: int) -> list[User]:
     """Users by id, from behind `after_id`, whose folded name begins with `folded`."""
     rows = await db.fetch(
-        f"select {_COLUMNS} from users where id > :after_id and deleted_at is null"
+        f"select {COLUMNS} from users where id > :after_id and deleted_at is null"
         " and substr(name_folded, 1, :length) = :folded order by id limit :most",
         {"after_id": after_id, "folded": folded, "length": len(folded), "most": most},
     )
@@ -121,23 +121,24 @@ async def find_users(db: Database, user_ids: Sequence[int]) -> list[User]:
     """The users with these ids, in no order; unknown ids are left out."""
     names = {f"id{n}": user_id for n, user_id in enumerate(user_ids)}
     marks = ", ".join(f":{name}" for name in names)
-    rows = await db.fetch(f"select {_COLUMNS} from users where id in ({marks})", names)
+    rows = await db.fetch(f"select {COLUMNS} from users where id in ({marks})", names)
     return [user_of(row) for row in rows]
 
 
 def find_user(tx: Transaction, user_id: int) -> User | None:
     """The user with this id."""
-    row = tx.fetch_one(f"select {_COLUMNS} from users where id = :id", {"id": user_id})
+    row = tx.fetch_one(f"select {COLUMNS} from users where id = :id", {"id": user_id})
     return user_of(row) if row else None
 
 
 async def has_published(db: Database, user_id: int) -> bool:
     """Whether the user has written anything that others can see."""
     row = await db.fetch_one(
-        "select 1 where exists (select 1 from messages where user_id = :id"
+        "select 1 from users where id = :id and deleted_at is null and (exists"
+        " (select 1 from messages where user_id = :id"
         " and status = 'published') or exists (select 1 from comments where user_id = :id"
         " and status = 'published') or exists (select 1 from replies where user_id = :id"
-        " and status = 'published')",
+        " and status = 'published'))",
         {"id": user_id},
     )
     return row is not None

@@ -1,0 +1,159 @@
+"""Rules for what is stored about one person: they may have it, and have it taken away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from .clock import Clock
+from .comment_changes import erase_comment, erase_reply, unfavour
+from .models import Changed, PageEvent, RoomKey, Several, Status
+from .people import People
+from .protocol import dump_json, rfc3339
+from .store import personal
+from .store.comments import find_comment
+from .store.database import Database
+from .store.messages import remove_messages_of
+from .store.personal import Traces
+from .store.replies import find_reply
+from .store.sessions import delete_sessions_of
+from .store.writer import Transaction
+
+_SIZES = (10, 100, 100, 100)
+"""Rooms, comments, replies, likes that are erased in one transaction."""
+
+
+EndSessions = Callable[[list[str]], set[str]]
+
+
+class Content(StrEnum):
+    """What becomes of what somebody wrote when they leave."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+class Personal:
+    """What one person may ask for about themselves."""
+
+    def __init__(
+        self, db: Database, people: People, end_sessions: EndSessions, clock: Clock
+    ) -> None:
+        """`end_sessions` is told which sessions are not on record any more (Tokens.end)."""
+        self._db = db
+        self._people = people
+        self._end_sessions = end_sessions
+        self._clock = clock
+        self._exporting = asyncio.Lock()
+
+    async def export(self, user_id: int) -> bytes:
+        """Everything that is stored about a user, as JSON. One at a time, in slices.
+
+        Raises UserNotFound.
+        """
+        await self._people.get(user_id)
+        async with self._exporting:
+            about = await personal.read_about(self._db, user_id)
+            parts = [b'{"exported_at":%b' % dump_json(rfc3339(self._clock()))]
+            for name, rows in about.items():
+                shown = [_shown(row) for row in rows]
+                value = dump_json(shown[0] if name == "user" else shown)
+                parts.append(b',"%b":%b' % (name.encode(), value))
+            for kind in personal.WRITTEN:
+                pieces = [
+                    dump_json([_shown(row) for row in rows])[1:-1]
+                    async for rows in personal.read_written(self._db, kind, user_id)
+                ]
+                parts.append(b',"%b":[%b]' % (kind.encode(), b",".join(pieces)))
+            return b"".join(parts) + b"}"
+
+    async def leave(self, user_id: int, content: Content) -> set[str]:
+        """Empty a user's row, after erasing what they wrote if so asked; the sessions that ended.
+
+        What is removed goes in slices, so that nobody else waits long. If the server stops in
+        between, some of it is gone, and the same call does the rest. Raises UserNotFound.
+        """
+        await self._people.get(user_id)
+        if content is Content.REMOVE:
+            await self._remove(user_id)
+        now = self._clock()
+
+        def job(tx: Transaction) -> tuple[list[str], Any]:
+            ended = delete_sessions_of(tx, user_id)
+            return ended, personal.empty_user(tx, user_id, now)
+
+        ended, user = await self._db.write(job)
+        self._people.forget_roles(user_id)
+        self._people.remember(user)
+        gone = self._end_sessions(ended)
+        if content is Content.REMOVE:
+            # What was on its way when the sessions ended.
+            await self._remove(user_id)
+        return gone
+
+    async def _remove(self, user_id: int) -> None:
+        now = self._clock()
+        traces = await personal.find_traces(self._db, user_id)
+
+        def erase(piece: Traces, tx: Transaction) -> Several:
+            return Several(list(changes(piece, tx)))
+
+        def changes(piece: Traces, tx: Transaction) -> Iterator[Any]:
+            for room, comment_id in piece.comments:
+                yield Changed(None, room, _erase_comment(tx, room, comment_id, user_id, now))
+            for room, comment_id, reply_id in piece.replies:
+                events = _erase_reply(tx, room, comment_id, reply_id, user_id, now)
+                yield Changed(None, room, events)
+            for room, comment_id in piece.favourites:
+                yield Changed(None, room, unfavour(tx, room, comment_id, user_id))
+            for room in piece.rooms:
+                yield remove_messages_of(tx, room, user_id, user_id, now)
+
+        for piece in _pieces(traces):
+            await self._db.write(partial(erase, piece))
+
+
+def _pieces(traces: Traces) -> Iterator[Traces]:
+    """The same in pieces that each take one transaction."""
+    lists = (traces.rooms, traces.comments, traces.replies, traces.favourites)
+    for number, (found, size) in enumerate(zip(lists, _SIZES, strict=True)):
+        for start in range(0, len(found), size):
+            parts: list[Sequence[Any]] = [(), (), (), ()]
+            parts[number] = found[start : start + size]
+            yield Traces(*parts)
+
+
+def _erase_comment(
+    tx: Transaction, room: RoomKey, comment_id: int, user_id: int, now: int
+) -> list[PageEvent]:
+    comment = find_comment(tx, room, comment_id)
+    if comment is None or comment.status is Status.DELETED:
+        return []
+    return erase_comment(tx, room, comment, user_id, now)
+
+
+def _erase_reply(
+    tx: Transaction, room: RoomKey, comment_id: int, reply_id: int, user_id: int, now: int
+) -> list[PageEvent]:
+    reply = find_reply(tx, comment_id, reply_id)
+    if reply is None or reply.status is Status.DELETED:
+        return []
+    return erase_reply(tx, room, reply, user_id, now)
+
+
+def _shown(row: Mapping[str, Any] | Any) -> dict[str, Any]:
+    """A row as an export shows it: times as RFC 3339, yes and no as such, no inner numbers."""
+    shown: dict[str, Any] = {}
+    for name in row.keys():  # noqa: SIM118 - rows of SQLite have no other way
+        value = row[name]
+        if name == "position":
+            continue
+        if name.endswith("_at") or name == "banned_until":
+            value = rfc3339(value) if value else None
+        elif name in ("is_guest", "edited"):
+            value = bool(value)
+        shown[name] = value
+    return shown

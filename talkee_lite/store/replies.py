@@ -1,0 +1,203 @@
+"""Replies to comments. A comment's count of them is kept in the transaction that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..models import Reply, Status, Text, Viewer
+from .comments import MOST_HELD, merged, text_row
+from .database import Database, Row, Snapshot
+from .writer import Transaction
+
+REPLY = (
+    "r.id, r.comment_id, r.reply_to, r.user_id, r.content, r.html, r.status, r.edited,"
+    " r.created_at, r.updated_at"
+)
+_BARE = REPLY.replace("r.", "")
+
+
+def reply_of(row: Row) -> Reply:
+    """The reply that a row with the columns `REPLY` holds."""
+    return Reply(
+        id=row["id"],
+        comment_id=row["comment_id"],
+        reply_to=row["reply_to"],
+        user_id=row["user_id"],
+        content=row["content"],
+        html=row["html"],
+        status=Status(row["status"]),
+        edited=bool(row["edited"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+# Reading.
+
+
+async def list_replies(
+    snapshot: Snapshot,
+    comment_id: int,
+    viewer: Viewer,
+    *,
+    limit: int,
+    offset: int,
+    oldest_first: bool,
+) -> tuple[int, Sequence[Reply]]:
+    """How many replies a comment has for a viewer, and some of them."""
+    held: list[Reply] = []
+    if viewer.user_id:
+        rows = await snapshot.fetch(
+            f"select {REPLY} from replies as r where r.comment_id = :comment_id"
+            " and r.status = 'pending' and (r.user_id = :user_id or :sees_held)"
+            " order by r.id desc limit :most",
+            {
+                "comment_id": comment_id,
+                "user_id": viewer.user_id,
+                "sees_held": int(viewer.sees_held),
+                "most": MOST_HELD,
+            },
+        )
+        held = [reply_of(row) for row in rows]
+    before = max(0, offset - len(held))
+    order = "created_at, id" if oldest_first else "created_at desc, id desc"
+    rows = await snapshot.fetch(
+        f"select {REPLY} from replies as r where comment_id = :comment_id"
+        f" and status = 'published' order by {order} limit :limit offset :offset",
+        {"comment_id": comment_id, "limit": limit + len(held), "offset": before},
+    )
+    count = await snapshot.fetch_one(
+        "select reply_count from comments where id = :id", {"id": comment_id}
+    )
+    total = count["reply_count"] if count else 0
+    sign = 1 if oldest_first else -1
+    found = merged(
+        [reply_of(row) for row in rows],
+        held,
+        lambda reply: (sign * reply.created_at, sign * reply.id),
+    )
+    start = offset - before
+    return total + len(held), found[start : start + limit]
+
+
+async def list_held_of(db: Database, site_id: int, most: int) -> Sequence[Row]:
+    """What waits for approval on a site, comments and replies together, oldest first.
+
+    `reply` is the reply's id where it is one.
+    """
+    return await db.fetch(
+        "select p.slug, c.id, null as reply, u.full_name, c.content, c.created_at"
+        " from comments as c join pages as p on p.id = c.page_id join users as u"
+        " on u.id = c.user_id where p.site_id = :site_id and c.status = 'pending'"
+        " union all select p.slug, c.id, r.id, u.full_name, r.content, r.created_at"
+        " from replies as r join comments as c on c.id = r.comment_id"
+        " join pages as p on p.id = c.page_id join users as u on u.id = r.user_id"
+        " where p.site_id = :site_id and r.status = 'pending' order by 6 limit :most",
+        {"site_id": site_id, "most": most},
+    )
+
+
+# Writing.
+
+
+def find_reply(tx: Transaction, comment_id: int, reply_id: int) -> Reply | None:
+    """A reply to the comment, whatever its status."""
+    row = tx.fetch_one(
+        f"select {REPLY} from replies as r where id = :id and comment_id = :comment_id",
+        {"id": reply_id, "comment_id": comment_id},
+    )
+    return reply_of(row) if row else None
+
+
+def same_reply(tx: Transaction, page_id: int, user_id: int, text: Text, since: int) -> Reply | None:
+    """A reply with the same text by the same person anywhere on the page, not before `since`."""
+    row = tx.fetch_one(
+        f"select {REPLY} from replies as r join comments as c on c.id = r.comment_id"
+        " where r.user_id = :user_id and r.digest = :digest and r.created_at >= :since"
+        " and c.page_id = :page_id and r.content = :content"
+        " and r.status in ('published', 'pending') order by r.id limit 1",
+        {"user_id": user_id, "page_id": page_id, "since": since, **text_row(text)},
+    )
+    return reply_of(row) if row else None
+
+
+def insert_reply(
+    tx: Transaction,
+    comment_id: int,
+    *,
+    reply_to: int,
+    user_id: int,
+    text: Text,
+    now: int,
+    hold: bool,
+) -> Reply:
+    """A new reply; its comment's count follows, the page's are for the caller to change."""
+    row = tx.fetch_one(
+        "insert into replies (comment_id, reply_to, user_id, content, digest, html, html_version,"
+        " status, created_at, updated_at) values (:comment_id, :reply_to, :user_id, :content,"
+        f" :digest, :html, :version, :status, :now, :now) returning {_BARE}",
+        {
+            "comment_id": comment_id,
+            "reply_to": reply_to,
+            "user_id": user_id,
+            "status": Status.PENDING if hold else Status.PUBLISHED,
+            "now": now,
+            **text_row(text),
+        },
+    )
+    assert row is not None
+    if not hold:
+        _count_reply(tx, comment_id, 1)
+    return reply_of(row)
+
+
+def edit_reply(tx: Transaction, reply_id: int, text: Text, now: int) -> Reply:
+    """Another text for a reply."""
+    row = tx.fetch_one(
+        "update replies set content = :content, digest = :digest, html = :html,"
+        " html_version = :version, edited = 1, updated_at = :now"
+        f" where id = :id returning {_BARE}",
+        {"id": reply_id, "now": now, **text_row(text)},
+    )
+    assert row is not None
+    return reply_of(row)
+
+
+def approve_reply(tx: Transaction, reply: Reply) -> Reply:
+    """Publish a held reply; its comment's count follows."""
+    row = tx.fetch_one(
+        f"update replies set status = 'published' where id = :id returning {_BARE}",
+        {"id": reply.id},
+    )
+    assert row is not None
+    _count_reply(tx, reply.comment_id, 1)
+    return reply_of(row)
+
+
+def delete_reply(tx: Transaction, reply: Reply, deleted_by: int, now: int) -> bool:
+    """Erase a reply's text; whether its comment stays listed.
+
+    A deleted comment goes with its last reply.
+    """
+    tx.execute(
+        "update replies set content = '', digest = 0, html = '', status = 'deleted',"
+        " updated_at = :now, deleted_at = :now, deleted_by = :deleted_by where id = :id",
+        {"id": reply.id, "deleted_by": deleted_by, "now": now},
+    )
+    if reply.status is Status.PUBLISHED:
+        _count_reply(tx, reply.comment_id, -1)
+    comment = tx.fetch_one(
+        "update comments set"
+        " listed = (status = 'published' or status = 'deleted' and reply_count > 0)"
+        " where id = :id returning listed",
+        {"id": reply.comment_id},
+    )
+    assert comment is not None
+    return bool(comment["listed"])
+
+
+def _count_reply(tx: Transaction, comment_id: int, change: int) -> None:
+    tx.execute(
+        "update comments set reply_count = reply_count + :change where id = :id",
+        {"id": comment_id, "change": change},
+    )

@@ -1,0 +1,118 @@
+"""Markdown to HTML: what is shown, what never is, and how long it may take."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from talkee_lite import markdown
+from talkee_lite.control import VERBS
+from talkee_lite.markdown import parsed, to_html
+
+from .harness import Server, config_in, running
+from .test_comments import call, listed, reply, say
+
+LETTERS = "abzAZ09  ,;?!'\"()%$/.:-_*#>é日本\u00a0\u200b\u3000wm@~\t=+&<｡．／١"
+WORDS = (
+    *("www", "a.b", "http", "example", "com", "e.g.", "1.", "12)", "-", "--", "a-b", "://"),
+    *("//x.com", "mailto:", "foo:", "bar: baz", "日本", "é", "(c)", "...", "+1", "t.co", "x/y"),
+    *("'q'", "_a_", "___", "localhost", "1", "١.", "www.example.com", "ann@example.com"),
+)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with running(config_in(tmp_path)) as server:
+        yield server
+
+
+def test_what_needs_no_parser_is_what_the_parser_makes() -> None:
+    chosen = random.Random(7)
+    plain = 0
+    for number in range(30_000):
+        if number % 3:
+            pieces = [chosen.choice(WORDS) for _ in range(chosen.randrange(1, 6))]
+            text = (" " if number % 2 else "").join(pieces).strip()
+        else:
+            text = "".join(chosen.choice(LETTERS) for _ in range(chosen.randrange(1, 14))).strip()
+        if text and markdown._is_plain(text):
+            plain += 1
+            assert to_html(text) == parsed(text), text
+    assert plain > 3000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I like it!", "Is it so? Yes: it is; well-known (to me), 20% of $5", "日本語 é", "one. Two."],
+)
+def test_plain_text_needs_no_parser(text: str) -> None:
+    assert markdown._is_plain(text)
+    assert to_html(text) == parsed(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a\nb", "www.example.com", "example.com", "1. one", "- one", "*a*", "a&amp;b", "<b>", "`a`"],
+)
+def test_what_may_mean_something_goes_through_the_parser(text: str) -> None:
+    assert not markdown._is_plain(text)
+
+
+def test_pictures_are_text_unless_they_are_allowed() -> None:
+    text = "![a cat](https://example.com/cat.png)"
+    assert "<img" not in to_html(text)
+    assert to_html(text, images=True) == (
+        '<p><img src="https://example.com/cat.png" alt="a cat" loading="lazy"'
+        ' referrerpolicy="no-referrer"></p>'
+    )
+    for address in (
+        "javascript:alert(1)",
+        "data:image/png;base64,AAAA",
+        "//example.com/a",
+        "a.png",
+    ):
+        shown = to_html(f"![x]({address})", images=True)
+        assert "javascript" not in shown.partition('src="')[2]
+        assert 'src="data' not in shown
+    assert (
+        "onerror"
+        not in to_html("<img src=x onerror=alert(1)>", images=True).replace("&lt;", "")[:4]
+    )
+
+
+async def test_html_is_made_anew_when_a_site_allows_pictures(server: Server) -> None:
+    ann = await server.guest("Ann")
+    text = "![a](https://example.com/a.png)"
+    comment = await say(server, ann, text)
+    await reply(server, ann, comment, text)
+    assert "<img" not in (await listed(server))[0]["content_html"]
+    await VERBS["site-set"](server.services, {"id": 1, "images": True})
+    found = (await listed(server))[0]
+    assert found == comment | {"reply_count": 1, "content_html": found["content_html"]}
+    assert "<img" in found["content_html"]
+    replies = await call(server, "GET", f"/{comment['id']}/replies")
+    assert "<img" in replies["replies"][0]["content_html"]
+    assert await server.services.rendering.renew() == 0
+    await VERBS["site-set"](server.services, {"id": 1, "images": False})
+    assert "<img" not in (await listed(server))[0]["content_html"]
+
+
+async def test_html_of_an_older_version_is_made_anew_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(config_in(tmp_path)) as server:
+        ann = await server.guest("Ann")
+        kept = [await say(server, ann, f"number {number}") for number in range(450)]
+        deleted = kept.pop()
+        await call(server, "DELETE", f"/{deleted['id']}", token=ann)
+    monkeypatch.setattr(markdown, "_VERSION", markdown._VERSION + 1)
+    async with running(config_in(tmp_path)) as server:
+        assert await server.services.rendering.renew() in (0, 449)
+        rows = await server.services.db.fetch(
+            "select html_version, html from comments where status = 'published'", {}
+        )
+        assert {row["html_version"] for row in rows} == {markdown.version()}
+        assert {row["html"] for row in rows} == {c["content_html"] for c in kept}
