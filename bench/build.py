@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Tools:
     node: str = ""
     ws_modules: Path | None = None
     nginx: str = ""
+    isso: str = ""
+    """gunicorn, where Isso is installed too."""
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -51,7 +54,8 @@ def prepare(work: Path, *, install: bool) -> Tools:
         missing["nchan"] = "nginx is not installed"
     elif not NCHAN_MODULE.exists():
         missing["nchan"] = f"nginx's module Nchan is not installed ({NCHAN_MODULE})"
-    return Tools(load, rooms, node, modules, nginx, missing)
+    isso = _find_isso(work, missing, install=install)
+    return Tools(load, rooms, node, modules, nginx, isso, missing)
 
 
 def _compile(program: Path, *sources: Path) -> Path:
@@ -101,6 +105,37 @@ def _find_ws(work: Path, missing: dict[str, str], *, install: bool) -> Path | No
         missing["ws"] = "npm could not install ws"
         return None
     return folder / "node_modules"
+
+
+def _find_isso(work: Path, missing: dict[str, str], *, install: bool) -> str:
+    """The gunicorn of an environment with Isso: in `work`, or where a full run has put it."""
+    for folder in (work / "isso", ROOT / ".bench" / "isso"):
+        if (folder / "bin" / "gunicorn").exists():
+            return str(folder / "bin" / "gunicorn")
+    if not install:
+        missing["isso"] = "Isso was not installed yet; a full run installs it"
+        return ""
+    folder = work / "isso"
+    for command in (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(folder / "bin" / "pip"), "install", "--quiet", "isso", "gunicorn"],
+    ):
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            shutil.rmtree(folder, ignore_errors=True)
+            missing["isso"] = "pip could not install Isso"
+            return ""
+    return str(folder / "bin" / "gunicorn")
+
+
+def isso_version(gunicorn: str) -> str:
+    """The version of Isso, "" if it is not there."""
+    if not gunicorn:
+        return ""
+    python = Path(gunicorn).with_name("python")
+    code = "import importlib.metadata as m; print(m.version('isso'), m.version('gunicorn'))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    isso, server = done.stdout.split()
+    return f"{isso}, in gunicorn {server}"
 
 
 def ws_version(modules: Path | None) -> str:

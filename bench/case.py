@@ -21,6 +21,7 @@ LABELS = {
     "websockets": "websockets",
     "ws": "ws",
     "nchan": "Nchan",
+    "isso": "Isso",
 }
 """The servers, in the order of the report's columns."""
 

@@ -34,6 +34,7 @@ from .case import (
     under,
     with_big,
 )
+from .comments import comment_cases
 from .figures import Figure, Target
 from .growth import growth
 from .load import Figures, Load, apply
@@ -60,6 +61,7 @@ def all_cases(scale: Scale) -> list[Case]:
         opening(scale),
         start(scale),
         idle(scale),
+        *comment_cases(scale),
         growth(scale),
     ]
 

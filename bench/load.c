@@ -15,7 +15,8 @@
  *    accepted, once.
  *
  * In paths, bodies and `first`: {room} is the room's number, {token} the client's token, {id} a
- * UUID that holds the time of sending (nanoseconds, 16 hex digits) and the message's number.
+ * UUID that holds the time of sending (nanoseconds, 16 hex digits) and the message's number. In a
+ * frame from the server it is looked for behind `mark`.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -46,6 +47,7 @@ typedef struct {
 static const char *host = "127.0.0.1", *ws_path = "/ws", *publish_path = "", *post_path = "";
 static const char *method = "POST";
 static const char *first = "", *body = "", *publish = "http", *pids = "", *headers = "";
+static const char *mark = "message_id";
 static int port, sockets, rooms = 1, publishers, parallel = 64, ready, hold, distinct = 1, spin = 1;
 static double seconds = 3, warmup = 1, rate;
 static char **tokens;
@@ -174,10 +176,11 @@ static void send_next(Conn *c) {
         return;
     }
     fill(path, sizeof path, post_path, c);
-    const char *token = token_count ? tokens[c->number % token_count] : "none";
-    int head = snprintf(request, sizeof request,
-                        "%s %s HTTP/1.1\r\nHost: %s:%d\r\nAuthorization: Bearer %s\r\n%s", method,
-                        path, host, port, token, headers);
+    int head = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: %s:%d\r\n%s", method,
+                        path, host, port, headers);
+    if (token_count)
+        head += snprintf(request + head, sizeof request - head, "Authorization: Bearer %s\r\n",
+                         tokens[c->number % token_count]);
     if (!strcmp(method, "POST"))
         head += snprintf(request + head, sizeof request - head,
                          "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", size,
@@ -219,8 +222,9 @@ static void take_text(Conn *c, const char *payload, size_t size) {
         if (c->waits && memmem(payload, size, "\"ack\"", 5)) answered(c, 1);
         return;
     }
-    const char *id = memmem(payload, size, "message_id", 10);
+    const char *id = memmem(payload, size, mark, strlen(mark));
     if (!id) return;
+    id += strlen(mark);
     while (id < payload + size && *id++ != ':') {}
     while (id < payload + size && (*id == ' ' || *id == '"')) id++;
     c->count++;
@@ -410,7 +414,7 @@ static void argument(char *text) {
     *value++ = 0;
     struct { const char *name, **text; int *number; double *real; } known[] = {
         {"host", &host, 0, 0}, {"ws_path", &ws_path, 0, 0}, {"post_path", &post_path, 0, 0},
-        {"method", &method, 0, 0}, {"first", &first, 0, 0}, {"body", &body, 0, 0},
+        {"method", &method, 0, 0}, {"first", &first, 0, 0}, {"body", &body, 0, 0}, {"mark", &mark, 0, 0},
         {"publish", &publish, 0, 0}, {"publish_path", &publish_path, 0, 0}, {"pids", &pids, 0, 0}, {"port", 0, &port, 0},
         {"sockets", 0, &sockets, 0}, {"rooms", 0, &rooms, 0}, {"publishers", 0, &publishers, 0},
         {"parallel", 0, &parallel, 0}, {"ready", 0, &ready, 0}, {"hold", 0, &hold, 0},

@@ -17,6 +17,8 @@ Figures = dict[str, float]
 
 AUTH = '{"type":"auth","token":"{token}"}'
 AUTH_WITH_EVENTS = '{"type":"auth","token":"{token}","events":true}'
+COMMENTS_PATH = "/api/comments"
+COMMENT = f'{{"content":"{{id}} {seed.TEXT[:63]}"}}'
 BODY = f'{{"message_id":"{{id}}","category":"text","data":"{seed.DATA}"}}'
 
 _SPARE_SECONDS = 180.0
@@ -38,6 +40,10 @@ class Load:
     constant: bool = False
     """For aiohttp: ask its constant answer, not its rooms."""
     method: str = "POST"
+    comments: bool = False
+    """About comments below pages, not about messages."""
+    signed_in: bool = True
+    """Whether requests carry a token."""
     place: str = ""
     """What tells its rooms from those of another load on the same server."""
     seconds: float | None = None
@@ -122,7 +128,7 @@ def _arguments(bench: Bench, server: Server, load: Load) -> list[tuple[str, Any]
     return [
         ("port", server.port),
         ("headers", server.headers),
-        ("tokens", bench.tokens),
+        *([("tokens", bench.tokens)] if load.signed_in else []),
         ("pids", ",".join(map(str, server.pids))),
         ("sockets", load.sockets),
         ("rooms", load.rooms),
@@ -137,9 +143,19 @@ def _arguments(bench: Bench, server: Server, load: Load) -> list[tuple[str, Any]
         ("ready", int(signs_in and load.events)),
         ("publish", "ws" if by_socket else "http"),
         ("publish_path", publish_path),
-        ("post_path", "/constant" if load.constant else f"/ws/messages?{room}"),
-        ("body", body_for(name, load.slug, bench.frame_bytes)),
+        ("post_path", _path_for(name, load)),
+        ("body", COMMENT if load.comments else body_for(name, load.slug, bench.frame_bytes)),
+        ("mark", '"content"' if load.comments else "message_id"),
     ]
+
+
+def _path_for(name: str, load: Load) -> str:
+    """Where a server takes requests."""
+    if load.constant:
+        return "/constant"
+    if name == "isso":
+        return f"/?uri={load.slug}"
+    return f"{COMMENTS_PATH if load.comments else '/ws/messages'}?site_id=1&slug={load.slug}"
 
 
 def body_for(name: str, slug: str, frame_bytes: int) -> str:

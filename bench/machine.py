@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from statistics import median
 
-from .build import NCHAN_MODULE, Tools, ws_version
+from .build import NCHAN_MODULE, Tools, isso_version, ws_version
 
 
 def describe(tools: Tools, work: Path) -> dict[str, str]:
@@ -31,6 +31,7 @@ def describe(tools: Tools, work: Path) -> dict[str, str]:
         "node": _first_line(tools.node, "--version").removeprefix("v") if tools.node else "-",
         "ws": ws_version(tools.ws_modules) or "-",
         "nginx, Nchan": _nginx(tools),
+        "Isso": isso_version(tools.isso) or "-",
         "C compiler": _first_line("cc", "--version"),
     }
 

@@ -62,7 +62,7 @@ def reached_word(verdict: Verdict, target: Target) -> str:
 
 def target_words(target: Target) -> str:
     """What must be reached, as the tables say it."""
-    against = {**LABELS, "ours": "few stored"}.get(target.against, "")
+    against = {**LABELS, "ours": "few stored", "ours_messages": "messages"}.get(target.against, "")
     if target.bound is None:
         return f"beside {against}" if against else "–"
     if target.against == "others":
@@ -129,9 +129,13 @@ def _stored(run: Run, cases: Sequence[Case]) -> str:
     if not rows:
         return ""
     scale = SCALES[run.meta["scale"]]
-    small, big = (f"{s.messages:,} in {s.rooms:,} rooms" for s in (scale.small, scale.big))
-    head = ["what", f"Talkee Lite, {small}", f"Talkee Lite, {big}", "ratio", "target", "reached"]
-    return f"## With {scale.big.messages:,} messages stored\n\n" + table(head, rows)
+    small, big = (f"{s.messages:,} messages in {s.rooms:,} rooms" for s in (scale.small, scale.big))
+    words = (
+        f"Few are {small}, or {scale.commented.comments:,} comments; many are {big}, or"
+        f" {scale.commented_big.comments:,} comments."
+    )
+    head = ["what", "few stored", "many stored", "ratio", "target", "reached"]
+    return f"## With a million stored\n\n{words}\n\n{table(head, rows)}"
 
 
 def _growth(run: Run, cases: Sequence[Case]) -> list[str]:

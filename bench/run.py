@@ -43,6 +43,8 @@ def measure_sizes(bench: Bench) -> None:
             _call(server, "POST", f"/ws/messages?{room}", token, json.dumps(draft))
             while draft["message_id"].encode() not in (frame := reader.recv(10, decode=False)):
                 pass
+    with running(bench, Kind("ours", bench.scale.commented)) as server:
+        bench.comments_bytes = len(_call(server, "GET", f"/api/comments?{room}", token))
     bench.frame_bytes = len(frame) + (2 if len(frame) < 126 else 4)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import seed
+from . import seed, seed_isso
 from .build import HERE, NCHAN_MODULE, ROOT, BenchError
 from .setting import Bench, Stored, on_core
 
@@ -50,6 +50,17 @@ address_messages_per_second = 0
 """
 """The measured server's settings: all else is at its default."""
 
+# At its start Isso asks for the site named first, and goes on at once where nobody listens.
+ISSO = """\
+[general]
+dbpath = {path}
+host = http://127.0.0.1:1/
+[guard]
+enabled = false
+[server]
+listen = http://127.0.0.1:{port}
+"""
+
 # As `python -m talkee_lite`, where uvloop is not installed.
 _WITHOUT_UVLOOP = (
     "import sys; sys.modules['uvloop'] = None;"
@@ -63,11 +74,13 @@ class Kind:
 
     name: str
     stored: Stored | None = None
-    """The database; for `ours` alone."""
+    """The database; for `ours` and `isso` alone."""
     inside: str = ""
     """Whether it times its own callbacks, and which (inside.py); for `ours` alone."""
     plain: bool = False
     """Whether it runs without optional packages; for `ours` alone."""
+    comments: bool = False
+    """Whether its constant answer is as long as a list of comments; for `aiohttp` alone."""
 
 
 class Server:
@@ -147,9 +160,11 @@ def running(bench: Bench, kind: Kind) -> Iterator[Server]:
 
 def _started(bench: Bench, kind: Kind, folder: Path) -> Server:
     if kind.stored is not None:
-        stored = kind.stored
         prepared = bench.work / "prepared"
-        seed.make_database(folder / "talkee.db", stored.messages, stored.rooms, prepared)
+        if kind.name == "isso":
+            seed_isso.make_database(folder / "isso.db", kind.stored, prepared)
+        else:
+            seed.make_database(folder / "talkee.db", kind.stored, prepared)
     for _ in range(_ATTEMPTS):
         # Another program may take the port before the server does.
         port = free_port()
@@ -161,7 +176,7 @@ def _started(bench: Bench, kind: Kind, folder: Path) -> Server:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=_environment(bench),
+                env=_environment(bench, kind, folder),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if kind.name == "ours" else log,
                 stderr=log,
@@ -195,8 +210,10 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def _environment(bench: Bench) -> dict[str, str]:
+def _environment(bench: Bench, kind: Kind, folder: Path) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TALKEE_")}
+    if kind.name == "isso":
+        return environment | {"ISSO_SETTINGS": str(folder / "isso.cfg")}
     environment["PYTHONPATH"] = str(ROOT)
     if bench.tools.ws_modules is not None:
         environment["WS_MODULES"] = str(bench.tools.ws_modules)
@@ -220,12 +237,21 @@ def _command(bench: Bench, kind: Kind, folder: Path, port: int) -> list[str]:
         return [str(tools.rooms), str(port), str(padding)]
     if kind.name in ("aiohttp", "aiohttp_plain"):
         how = ["uncompressed"] if kind.name == "aiohttp_plain" else []
-        bytes_ = str(bench.list_bytes or 2)
+        bytes_ = str((bench.comments_bytes if kind.comments else bench.list_bytes) or 2)
         return [python, "-m", "bench.references.aiohttp_rooms", str(port), bytes_, *how]
     if kind.name == "websockets":
         return [python, "-m", "bench.references.websockets_rooms", str(port)]
     if kind.name == "ws":
         return [tools.node, str(HERE / "references" / "ws_rooms.mjs"), str(port)]
+    if kind.name == "isso":
+        settings = folder / "isso.cfg"
+        settings.write_text(ISSO.format(path=folder / "isso.db", port=port))
+        # With threads, of which one is busy at a time, since its other workers close each
+        # connection after one answer.
+        how = ["--workers", "1", "--worker-class", "gthread", "--threads", "4"]
+        listening = ["--bind", f"127.0.0.1:{port}", "--keep-alive", "60"]
+        listening += ["--graceful-timeout", "1"]
+        return [tools.isso, *how, *listening, "isso.run"]
     assert kind.name == "nchan"
     settings = folder / "nginx.conf"
     text = (HERE / "references" / "nchan.conf").read_text()

@@ -14,10 +14,12 @@ from .build import Tools
 
 @dataclass(frozen=True)
 class Stored:
-    """A database: how many messages lie in how many rooms."""
+    """A database: how many messages lie in how many rooms, and comments below pages."""
 
     messages: int
     rooms: int
+    comments: int = 0
+    """`seed.EACH` below each page."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Scale:
     open_sockets: int
     small: Stored
     big: Stored
+    commented: Stored
+    commented_big: Stored
     growth_sockets: tuple[int, ...]
     growth_stored: tuple[Stored, ...]
     start_rounds: int
@@ -54,6 +58,8 @@ FULL = Scale(
     open_sockets=10_000,
     small=Stored(20_000, 200),
     big=Stored(1_000_000, 10_000),
+    commented=Stored(0, 0, 100_000),
+    commented_big=Stored(0, 0, 1_000_000),
     growth_sockets=(10, 100, 1000, 10_000),
     growth_stored=tuple(Stored(10**power, 10 ** (power - 2)) for power in (3, 4, 5, 6)),
     start_rounds=10,
@@ -70,6 +76,8 @@ SMOKE = Scale(
     open_sockets=20,
     small=Stored(400, 4),
     big=Stored(800, 8),
+    commented=Stored(0, 0, 400),
+    commented_big=Stored(0, 0, 800),
     growth_sockets=(5, 20),
     growth_stored=(Stored(100, 1), Stored(400, 4)),
     start_rounds=2,
@@ -97,6 +105,8 @@ class Bench:
     """How long the measured server's frames are, header included."""
     list_bytes: int = 0
     """How long its answer with the latest 100 messages is."""
+    comments_bytes: int = 0
+    """How long its answer with the comments of a page is."""
     _folders: Iterator[int] = field(default_factory=itertools.count)
 
     @property

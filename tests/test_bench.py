@@ -62,7 +62,7 @@ def test_a_smoke_run_measures_every_case_of_every_server_that_is_there(tmp_path:
     meta, results = kept["meta"], kept["results"]
 
     missing = meta["missing"]
-    assert set(missing) <= {"ws", "nchan"}
+    assert set(missing) <= {"ws", "nchan", "isso"}
     nginx = shutil.which("nginx") or shutil.which("nginx", path=NGINX_PLACES)
     assert ("nchan" in missing) == (not nginx or not NCHAN_MODULE.exists())
     if (ROOT / ".bench" / "node" / "node_modules" / "ws").exists() and shutil.which("node"):
