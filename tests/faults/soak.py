@@ -22,8 +22,9 @@ from pathlib import Path
 import aiohttp
 from websockets.asyncio.client import connect
 
-from ..harness import JSON, draft
+from ..harness import JSON, draft, run_verb
 from .crowd import Reader, everything, free_server, guest, post
+from .talk import Talk
 
 ROOMS = 6
 _MB = 1024 * 1024
@@ -35,6 +36,8 @@ class Totals:
 
     posted: int = 0
     deleted: int = 0
+    commented: int = 0
+    """Comments, replies, likes, deletions and lists of those."""
     reconnects: int = 0
     lists: int = 0
     stuck: int = 0
@@ -63,6 +66,7 @@ class Soak:
         self.end = time.monotonic() + seconds
         self.seconds = seconds
         self.totals = Totals()
+        self.talk = Talk(self.dice)
 
     @property
     def going(self) -> bool:
@@ -80,11 +84,17 @@ class Soak:
             jobs += [self.write(session, tokens, n) for n in range(6)]
             jobs += [self.page(session, tokens) for _ in range(3)]
             jobs += [self.get_stuck(tokens) for _ in range(3)]
+            jobs += [
+                self.talk.go_on(session, tokens[n : n + 3], lambda: self.going)
+                for n in range(0, 12, 3)
+            ]
             jobs += [self.visit() for _ in range(3)]
             jobs += [self.come_and_go(session), self.measure()]
             await asyncio.gather(*jobs)
             for reader in readers:
                 await self.compare(session, reader)
+            await self.talk.compare(session, tokens[0])
+            self.totals.commented = self.talk.done
         return readers
 
     async def read(self, reader: Reader) -> None:
@@ -220,6 +230,8 @@ async def soak(folder: Path, seconds: float, seed: int) -> Totals:
         run = Soak(process.url, process.process.pid, seconds, seed)
         await run.run()
         run.check_flat()
+        recount = await asyncio.to_thread(run_verb, folder, "recount")
+        assert recount.stdout == "0 comments and 0 pages were off\n"
         assert await asyncio.to_thread(process.stop) == 0
     log = (folder / "server.log").read_text()
     assert "Traceback" not in log
@@ -238,7 +250,8 @@ def main() -> None:
         totals = asyncio.run(soak(Path(folder), options.seconds, options.seed))
         samples = totals.samples
         print(  # noqa: T201
-            f"posted {totals.posted}, deleted {totals.deleted}, reconnects {totals.reconnects},"
+            f"posted {totals.posted}, deleted {totals.deleted}, about comments {totals.commented},"
+            f" reconnects {totals.reconnects},"
             f" lists {totals.lists}, stuck readers {totals.stuck}; memory"
             f" {samples[0][1] / _MB:.1f} MB at first, {samples[len(samples) // 2][1] / _MB:.1f} MB"
             f" half-way, {samples[-1][1] / _MB:.1f} MB at the end"
