@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from talkee_lite import markdown
+from talkee_lite.comments import MOST_COMMENT
 from talkee_lite.control import VERBS
 from talkee_lite.markdown import parsed, to_html
 
 from .harness import Server, config_in, running
-from .test_comments import call, listed, reply, say
+from .test_comments import call, listed, reply, repr_start, say
 
 LETTERS = "abzAZ09  ,;?!'\"()%$/.:-_*#>é日本\u00a0\u200b\u3000wm@~\t=+&<｡．／١"
 WORDS = (
@@ -116,3 +118,54 @@ async def test_html_of_an_older_version_is_made_anew_at_the_start(
         )
         assert {row["html_version"] for row in rows} == {markdown.version()}
         assert {row["html"] for row in rows} == {c["content_html"] for c in kept}
+
+
+@pytest.mark.parametrize(
+    ("typed", "html"),
+    [
+        ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"),
+        ("<b onclick=x>b</b>", "<p>&lt;b onclick=x&gt;b&lt;/b&gt;</p>"),
+        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
+        ("[x](data:text/html,a)", "<p>[x](data:text/html,a)</p>"),
+        (
+            "![pixel](https://example.com/p.png)",
+            '<p>!<a href="https://example.com/p.png" rel="nofollow ugc noopener">pixel</a></p>',
+        ),
+        ("~~gone~~", "<p><s>gone</s></p>"),
+        ("* a\n* b", "<ul>\n<li>a</li>\n<li>b</li>\n</ul>"),
+        ("```js\nlet a = '<';\n```", "<pre><code>let a = '&lt;';\n</code></pre>"),
+        ("\u202ertl", "<p>\u202ertl</p>"),
+    ],
+)
+def test_markdown(typed: str, html: str) -> None:
+    assert to_html(typed) == html
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "> " * 5_000 + "x",
+        "[" * 10_000,
+        "![" * 5_000,
+        "*a " * 3_400,
+        "**" * 5_000,
+        "`" * 10_240,
+        "[a](b" * 2_000,
+        "http://a.b " * 930,
+        "- " * 5_000,
+        "|" * 10_000,
+        "a@b.c " * 1_700,
+        "&" * 10_000,
+        "<" * 10_000,
+        "\\\n" * 5_000,
+        "1. " * 3_400,
+        "~" * 10_000,
+    ],
+    ids=repr_start,
+)
+@pytest.mark.parametrize("images", [False, True])
+def test_a_markdown_bomb_takes_bounded_time(bomb: str, images: bool) -> None:
+    started = time.process_time()
+    to_html(bomb[:MOST_COMMENT], images=images)
+    # Generous: a hundredth of it is usual. Exponential work would take for ever.
+    assert time.process_time() - started < 5
