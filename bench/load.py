@@ -18,7 +18,9 @@ Figures = dict[str, float]
 AUTH = '{"type":"auth","token":"{token}"}'
 AUTH_WITH_EVENTS = '{"type":"auth","token":"{token}","events":true}'
 COMMENTS_PATH = "/api/comments"
-COMMENT = f'{{"content":"{{id}} {seed.TEXT[:63]}"}}'
+COMMENT = f'{{"content":"Comment: {{id}} {seed.TEXT[:54]}"}}'
+"""100 characters; the number stands where the load generator looks for it."""
+COMMENT_MARK = '"content":"Comment'
 BODY = f'{{"message_id":"{{id}}","category":"text","data":"{seed.DATA}"}}'
 
 _SPARE_SECONDS = 180.0
@@ -145,7 +147,7 @@ def _arguments(bench: Bench, server: Server, load: Load) -> list[tuple[str, Any]
         ("publish_path", publish_path),
         ("post_path", _path_for(name, load)),
         ("body", COMMENT if load.comments else body_for(name, load.slug, bench.frame_bytes)),
-        ("mark", '"content"' if load.comments else "message_id"),
+        ("mark", COMMENT_MARK if load.comments else "message_id"),
     ]
 
 

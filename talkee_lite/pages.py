@@ -34,19 +34,26 @@ class Pages:
         self._sites = sites
         self._clock = clock
         self._moves: dict[RoomKey, RoomKey] = {}
+        self._earlier: dict[RoomKey, list[RoomKey]] = {}
+        """The same the other way round."""
         self._described: OrderedDict[RoomKey, None] = OrderedDict()
 
     async def start(self) -> None:
         """Read where pages have moved."""
-        self._moves = await store.list_moves(self._db)
+        self._take(await store.list_moves(self._db))
+
+    def _take(self, moves: dict[RoomKey, RoomKey]) -> None:
+        self._moves, self._earlier = moves, {}
+        for old, new in moves.items():
+            self._earlier.setdefault(new, []).append(old)
 
     def current(self, room: RoomKey) -> RoomKey:
         """The page whose comments are asked for by this one's name."""
-        return self._moves.get(room, room) if self._moves else room
+        return self._moves.get(room, room)
 
     def earlier(self, room: RoomKey) -> Sequence[RoomKey]:
         """The pages that moved to this one."""
-        return [old for old, new in self._moves.items() if new == room] if self._moves else ()
+        return self._earlier.get(room, ())
 
     def parse(self, site_id: int, given: Any) -> Page:
         """What a client says of a page: `{"address", "title"}`, both may be left out.
@@ -125,7 +132,9 @@ class Pages:
             return Several([*pages, *([closed] if closed else [])])
 
         await self._db.write(job)
-        self._moves.pop(new, None)
-        for earlier in self.earlier(old):
-            self._moves[earlier] = new
-        self._moves[old] = new
+        moves = {
+            earlier: new if there == old else there
+            for earlier, there in self._moves.items()
+            if earlier != new
+        }
+        self._take(moves | {old: new})

@@ -75,6 +75,7 @@ LIGHT: frozenset[Handler] = frozenset(
         messages.list_messages,
         messages.post_message,
         comments.list_comments,
+        comments.post_comment,
     }
 )
 """Handlers that the front door runs without a task: they await futures alone, and nothing in them
