@@ -466,8 +466,9 @@ class Chat:
         seq, (lines, has_more) = record.seq, found
         await self._people.load(line.user_id for line in lines)
         messages = self._array(room, lines)
-        if record.seq == seq:
-            record.latest = Latest(self._people.generation, limit, messages, has_more)
+        if record.seq == seq and self.is_current(room, record):
+            latest = Latest(self._people.generation, limit, messages, has_more)
+            self._records.keep_latest(room, latest)
         return Listing(self._db.epoch, seq, messages, has_more, None)
 
     async def _listing(self, room: RoomKey, page: store.Page, query: Query) -> Listing:

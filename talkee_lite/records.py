@@ -86,8 +86,7 @@ class Record:
         self.lines.append(line)
         self.seq = line.seq
         self.cost += line.cost - gone
-        self.latest = None
-        return line.cost - gone
+        return line.cost - gone + self.keep_latest(None)
 
     def erase(self, *, seq: int = 0, user_id: int = 0) -> int:
         """One message was deleted, or all of one person; bytes gained."""
@@ -98,7 +97,13 @@ class Record:
                 line.erase()
                 gained += line.cost
         self.cost += gained
-        self.latest = None
+        return gained + self.keep_latest(None)
+
+    def keep_latest(self, latest: Latest | None) -> int:
+        """The list that is sent from now on, None: it is to be made anew; bytes gained."""
+        gained = _size(latest) - _size(self.latest)
+        self.latest = latest
+        self.cost += gained
         return gained
 
     def after(self, seq: int) -> list[Line] | None:
@@ -114,6 +119,10 @@ class Record:
         if len(posted) <= limit and not complete:
             return None
         return posted[-limit:], len(posted) > limit
+
+
+def _size(latest: Latest | None) -> int:
+    return 0 if latest is None else len(latest.messages)
 
 
 class _Loading:
@@ -195,6 +204,10 @@ class Records:
         record = self._records.get(room)
         if record is not None:
             self._spend(change(record))
+
+    def keep_latest(self, room: RoomKey, latest: Latest) -> None:
+        """Keep a list of a room with its record."""
+        self.apply(room, lambda record: record.keep_latest(latest))
 
     def _spend(self, cost: int) -> None:
         self._cost += cost
