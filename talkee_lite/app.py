@@ -33,6 +33,8 @@ from .errors import Unavailable
 from .hub import Hub
 from .limits import Buckets, Limits
 from .models import Several
+from .notify import channels
+from .notify.dispatch import Dispatcher
 from .pages import Pages
 from .people import People
 from .personal import Personal
@@ -112,7 +114,10 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
     )
     comments = Comments(db, people, sites, pace, change_pace, clock, steady_clock)
 
+    dispatcher = Dispatcher(db, sites, people, channels(config, secret, clock), clock)
+
     def after_commit(results: Sequence[Any], answer: Callable[[], None]) -> None:
+        dispatcher.wake()
         if any(isinstance(result, Several) for result in results):
             results = list(_each(results))
         comments.threads.note(results)
@@ -143,6 +148,7 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         pages=pages,
         rendering=Rendering(db, sites, comments.threads),
         personal=Personal(db, people, tokens.end, clock),
+        dispatcher=dispatcher,
         sockets=Sockets(
             limits,
             hub=hub,
@@ -178,6 +184,7 @@ def _most_sockets(wanted: int) -> int:
 async def drain(services: Services) -> None:
     """Take nothing new, finish what was begun, close every socket with 1012. May be repeated."""
     services.stopping = True
+    await services.dispatcher.stop()
     await services.db.drain()
     # A quarter of the time for clients to say goodbye; the rest is for what they asked for.
     await services.sockets.stop(min(_SOCKET_SECONDS, services.config.server.shutdown_seconds / 4))
@@ -208,6 +215,7 @@ def make_app(config: Config | None = None) -> web.Application:
     async def run_services(app: web.Application) -> AsyncIterator[None]:
         async with open_services(settings) as services:
             app[SERVICES] = services
+            await services.dispatcher.start()
             yield
 
     async def stop_accepting(app: web.Application) -> None:

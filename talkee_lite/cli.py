@@ -125,6 +125,16 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="let comments show pictures from other servers",
     )
+    change.add_argument(
+        "--webhook", metavar="URL", help='where to send news of what people write; "": nowhere'
+    )
+    change.add_argument(
+        "--new-webhook-secret", action="store_true", help="sign that news with another secret"
+    )
+    hook = verb(sites, "webhook", _site_webhook, "show a site's webhook, its secret, how it goes")
+    hook.add_argument("id", type=int, help="the site's id")
+    hook.add_argument("--test", action="store_true", help="send a test event first")
+    hook.add_argument("--json", action="store_true", help="as JSON")
     for each in (add, change):
         each.add_argument(
             "--public-chat",
@@ -251,7 +261,9 @@ def _check_config(options: argparse.Namespace, config: Config) -> int:
         print()
     for site in config.sites:
         print(f"[[sites]]\nid = {site.id}\nname = {_toml(site.name)}")
-        print(f"origins = {_toml(site.origins)}\npublic_chat = {_toml(site.public_chat)}\n")
+        print(f"origins = {_toml(site.origins)}\npublic_chat = {_toml(site.public_chat)}")
+        hook = "(set)" if site.webhook_url else '""'
+        print(f"webhook_url = {hook}\n")
     print(f"# database file: {config.database.path.absolute()}")
     print("# the settings are good")
     return 0
@@ -305,6 +317,7 @@ def _site_list(options: argparse.Namespace, config: Config) -> int:
         notes += ["pictures"] if site["images"] else []
         if site["hold_comments"] != Hold.NOBODY:
             notes.append(f"comments of {site['hold_comments']} are held")
+        notes += ["webhook"] if site["has_webhook"] else []
         _print_site(site, notes)
     return 0
 
@@ -331,8 +344,29 @@ def _site_set(options: argparse.Namespace, config: Config) -> int:
         "public_chat": options.public_chat,
         "hold_comments": options.hold_comments,
         "images": options.images,
+        "webhook_url": options.webhook,
+        "new_webhook_secret": options.new_webhook_secret,
     }
     _print_site(_ask(config, "site-set", given))
+    return 0
+
+
+def _site_webhook(options: argparse.Namespace, config: Config) -> int:
+    hook = _ask(config, "site-webhook", {"id": options.id, "test": options.test})
+    if options.json:
+        print(json.dumps(hook, indent=2, ensure_ascii=False))
+    else:
+        print(f"address    {hook['url']}\nsecret     {hook['secret']}")
+        print(f"delivered  {hook['delivered_at'] or 'nothing yet'}\nwaiting    {hook['waiting']}")
+        if hook["is_gone"]:
+            print(f"stopped    {hook['failed_at']}: {hook['last_error']}")
+        elif hook["failures"]:
+            print(f"failures   {hook['failures']}, last {hook['failed_at']}: {hook['last_error']}")
+            print(f"next try   {hook['next_try_at']}")
+    if hook["test"]:
+        raise _Failed(f"the test did not arrive: {hook['test']}")
+    if options.test and not options.json:
+        print("test       arrived")
     return 0
 
 

@@ -6,6 +6,7 @@ the file, an explicit override (a command-line option) over both. docs/settings.
 
 from __future__ import annotations
 
+import binascii
 import ipaddress
 import logging
 import re
@@ -124,13 +125,25 @@ class SiteConfig:
     origins: tuple[str, ...] = _setting((), "origins whose pages may use it")
     public_chat: bool = _setting(False, "chat can be read without signing in")
     sso_secret: str = _setting("", "for the site's own sign-in (not in this version)")
-    webhook_url: str = _setting("", "where to send news (not in this version)")
+    webhook_url: str = _setting("", "where to send news of what people write; empty: nowhere")
+    webhook_secret: str = _setting(
+        "", "signs that news, whsec_ and base64; empty: made from the server's own secret"
+    )
     hold_comments: str = _setting(
         Hold.NOBODY.value,
         "whose comments wait for approval: nobody, guests or everybody",
         one_of=tuple(hold.value for hold in Hold),
     )
     images: bool = _setting(False, "comments may show pictures from other servers")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhooksConfig:
+    """Where webhooks may lead."""
+
+    allow_private: bool = _setting(
+        False, "webhooks may lead to addresses that are not public, this machine's among them"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,7 @@ class Config:
     database: DatabaseConfig = DatabaseConfig()
     auth: AuthConfig = AuthConfig()
     limits: LimitsConfig = LimitsConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
     compat: CompatConfig = CompatConfig()
     log: LogConfig = LogConfig()
     sites: tuple[SiteConfig, ...] = ()
@@ -171,6 +185,7 @@ TABLES: dict[str, type[Any]] = {
     "database": DatabaseConfig,
     "auth": AuthConfig,
     "limits": LimitsConfig,
+    "webhooks": WebhooksConfig,
     "compat": CompatConfig,
     "log": LogConfig,
 }
@@ -365,8 +380,12 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
             origins = tuple(dict.fromkeys(normal_origin(origin) for origin in site.origins))
         except ValueError as error:
             raise ConfigError(f"{place}: origins: {error}") from None
-        if site.webhook_url and not is_web_address(site.webhook_url):
-            raise ConfigError(f"{place}: webhook_url: must start with https:// or http://")
+        if site.webhook_url and not is_webhook_url(site.webhook_url):
+            raise ConfigError(f"{place}: webhook_url: {WEBHOOK_URL_RULE}")
+        if site.webhook_secret and not _is_webhook_secret(site.webhook_secret):
+            raise ConfigError(
+                f"{place}: webhook_secret: must be whsec_ and 24 to 64 bytes in base64, or empty"
+            )
         if site.sso_secret and len(site.sso_secret.encode()) < 32:
             raise ConfigError(f"{place}: sso_secret: must have at least 32 bytes, or be empty")
         sites.append(replace(site, name=site.name.strip(), origins=origins))
@@ -382,6 +401,26 @@ def is_web_address(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and "*" not in parts.netloc and not parts.fragment
+
+
+WEBHOOK_URL_RULE = (
+    "must start with https:// or http:// and have at most 2,048 characters, without a user, a"
+    " fragment, spaces or letters outside ASCII"
+)
+
+
+def is_webhook_url(text: str) -> bool:
+    """Whether `text` may be a webhook's address. `WEBHOOK_URL_RULE` says what may."""
+    plain = text.isascii() and text.isprintable() and " " not in text
+    return plain and len(text) <= 2048 and is_web_address(text)
+
+
+def _is_webhook_secret(text: str) -> bool:
+    try:
+        key = binascii.a2b_base64(text.removeprefix("whsec_"), strict_mode=True)
+    except (binascii.Error, ValueError):
+        return False
+    return text.startswith("whsec_") and 24 <= len(key) <= 64
 
 
 def _database_path(url: str, folder: Path, where: str) -> Path:

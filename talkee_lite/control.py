@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .clock import SECOND
 from .closing import BANNED, REFUSED
-from .errors import InvalidBody
+from .errors import InvalidBody, NotFound
 from .models import FOREVER, Hold, RoomKey, User
 from .personal import Content
 from .protocol import rfc3339, site_fields, user_fields
@@ -63,6 +65,7 @@ async def list_sites(services: Services, given: dict[str, Any]) -> Any:
         | {
             "hold_comments": site.hold_comments,
             "images": site.images,
+            "has_webhook": bool(site.webhook_url),
             "from_settings": site.from_settings,
         }
         for site in services.sites.all()
@@ -91,7 +94,7 @@ def _hold(given: dict[str, Any]) -> Hold | None:
 
 async def set_site(services: Services, given: dict[str, Any]) -> Any:
     """Change site `id`: `name`, `origins` or `add_origins` and `remove_origins`, `public_chat`,
-    `hold_comments`, `images`."""
+    `hold_comments`, `images`, `webhook_url` ("": none), `new_webhook_secret`."""
     site_id = _optional(given, "id", int)
     site = services.sites.get(site_id if site_id is not None else 0)
     origins = list(site.origins)
@@ -107,12 +110,65 @@ async def set_site(services: Services, given: dict[str, Any]) -> Any:
         public_chat=_optional(given, "public_chat", bool),
         hold_comments=_hold(given),
         images=_optional(given, "images", bool),
+        webhook_url=_optional(given, "webhook_url", str),
+        webhook_secret=_new_secret() if _optional(given, "new_webhook_secret", bool) else None,
     )
     if changed.images != site.images:
         await services.rendering.renew()
+    if changed.webhook_url != site.webhook_url:
+        await services.dispatcher.refresh()
     if changed.public_chat != site.public_chat:
         services.sockets.close_visitors(site.id)
     return site_fields(changed)
+
+
+def _new_secret() -> str:
+    return "whsec_" + b64encode(secrets.token_bytes(32)).decode()
+
+
+async def show_webhook(services: Services, given: dict[str, Any]) -> Any:
+    """The webhook of site `id`: its address, its secret, how it goes; with `test` how a test went.
+
+    `test` is "" if the test event arrived, the reason if not, null without a test.
+    """
+    site = services.sites.get(_number(given, "id"))
+    if not site.webhook_url:
+        raise NotFound(
+            "This site has no webhook: give it one with `site set --webhook`, or as webhook_url"
+            " where the site stands in the settings."
+        )
+    test = None
+    if _optional(given, "test", bool):
+        test = await services.dispatcher.test("webhook", site.id)
+    delivery, waiting = await services.dispatcher.find("webhook", site.id) or (None, 0)
+    shown = {
+        "site_id": site.id,
+        "url": site.webhook_url,
+        "secret": services.dispatcher.secret("webhook", site.id),
+        "waiting": waiting,
+        "test": test,
+    }
+    if delivery is None:
+        # Set while no server ran, and none has run since.
+        return (
+            shown
+            | {"failures": 0, "last_error": "", "is_gone": False}
+            | dict.fromkeys(("failed_at", "next_try_at", "delivered_at"))
+        )
+    times = {
+        "failed_at": delivery.failed_at,
+        "next_try_at": delivery.next_try_at,
+        "delivered_at": delivery.delivered_at,
+    }
+    return (
+        shown
+        | {
+            "failures": delivery.failures,
+            "last_error": delivery.last_error,
+            "is_gone": delivery.is_gone,
+        }
+        | {name: rfc3339(time) if time else None for name, time in times.items()}
+    )
 
 
 def _room(services: Services, given: dict[str, Any]) -> RoomKey:
@@ -288,6 +344,7 @@ VERBS: dict[str, Verb] = {
     "site-list": list_sites,
     "site-add": add_site,
     "site-set": set_site,
+    "site-webhook": show_webhook,
     "message-delete": delete_message,
     "comment-held": list_held,
     "comment-approve": approve_comment,

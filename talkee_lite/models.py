@@ -75,6 +75,7 @@ class Site:
     owner_id: int | None
     sso_secret: str
     webhook_url: str
+    webhook_secret: str
     hold_comments: Hold
     images: bool
     from_settings: bool
@@ -294,3 +295,46 @@ class Several:
     """What a job gives that changed more than one room or page: a result for each."""
 
     results: Sequence[Any]
+
+
+class NoticeKind(StrEnum):
+    """What a notice tells of."""
+
+    COMMENT = "comment"
+    REPLY = "reply"
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something new on a site that its owner is to be told of by one channel.
+
+    `about` is the id of the comment or reply, or of the message's row.
+    """
+
+    id: int
+    channel: str
+    site_id: int
+    kind: NoticeKind
+    about: int
+    noticed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How one channel stands with one site's owner.
+
+    What was written before `since` is not told of. `failures` counts the tries in a row that
+    failed; `is_gone`: the other side wants nothing more, until there is another `target`.
+    """
+
+    channel: str
+    site_id: int
+    target: str
+    since: int
+    failures: int
+    next_try_at: int
+    last_error: str
+    failed_at: int
+    delivered_at: int
+    is_gone: bool

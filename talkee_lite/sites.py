@@ -7,7 +7,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from .clock import Clock
-from .config import Config, normal_origin
+from .config import WEBHOOK_URL_RULE, Config, is_webhook_url, normal_origin
 from .errors import InvalidSite, InvalidSlug, OriginNotAllowed, SiteInSettings, SiteNotFound
 from .models import Hold, Site
 from .store import sites as store
@@ -103,8 +103,13 @@ class Sites:
         public_chat: bool | None = None,
         hold_comments: Hold | None = None,
         images: bool | None = None,
+        webhook_url: str | None = None,
+        webhook_secret: str | None = None,
     ) -> Site:
-        """Change a site; effective at once. Raises SiteNotFound, SiteInSettings, InvalidSite."""
+        """Change a site; effective at once. Raises SiteNotFound, SiteInSettings, InvalidSite.
+
+        Whoever changes the webhook's address tells the dispatcher, by `refresh`.
+        """
         site = self.get(site_id)
         if site.from_settings:
             raise SiteInSettings
@@ -113,6 +118,8 @@ class Sites:
         public = site.public_chat if public_chat is None else public_chat
         hold = site.hold_comments if hold_comments is None else hold_comments
         shows_images = site.images if images is None else images
+        if webhook_url and not is_webhook_url(webhook_url):
+            raise InvalidSite(f"The webhook's address {WEBHOOK_URL_RULE}.", field="webhook_url")
         now = self._clock()
         changed = await self._db.write(
             lambda tx: store.update_site(
@@ -123,6 +130,8 @@ class Sites:
                 public_chat=public,
                 hold_comments=hold,
                 images=shows_images,
+                webhook_url=site.webhook_url if webhook_url is None else webhook_url,
+                webhook_secret=site.webhook_secret if webhook_secret is None else webhook_secret,
                 now=now,
             )
         )

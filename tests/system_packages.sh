@@ -13,9 +13,10 @@ need caddy caddy
 need strace strace
 need ip iproute2
 need cc gcc
+need node nodejs
+need openssl openssl
 [ -f /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 if [ "${1:-}" = bench ]; then
-    need node nodejs
     need npm npm
     [ -f /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing="$missing libnginx-mod-nchan"
 fi

@@ -608,11 +608,14 @@ async def test_a_site_that_does_not_exist_or_of_a_malformed_id_is_not_found(
 
 
 async def test_a_sites_secrets_are_shown_to_nobody(tmp_path: Path) -> None:
-    sites = (SiteConfig(id=1, sso_secret="s" * 40, webhook_url="https://hook.example/private"),)
+    secret = "whsec_" + "A" * 40
+    url = "https://hook.example/private"
+    sites = (SiteConfig(id=1, sso_secret="s" * 40, webhook_url=url, webhook_secret=secret),)
     async with running(config_in(tmp_path, sites=sites)) as server:
         _, answer, _ = await server.call("GET", "/api/sites/1")
         assert "ssss" not in str(answer)
         assert "hook" not in str(answer)
+        assert "whsec" not in str(answer)
 
 
 # What Talkee's pages ask, and how the server is doing.

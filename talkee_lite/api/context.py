@@ -27,6 +27,7 @@ from ..errors import (
 from ..hub import Hub
 from ..limits import Limits
 from ..models import Caller, RoomKey, Site
+from ..notify.dispatch import Dispatcher
 from ..pages import Pages
 from ..people import People
 from ..personal import Personal
@@ -62,6 +63,7 @@ class Services:
     pages: Pages
     personal: Personal
     rendering: Rendering
+    dispatcher: Dispatcher
     sockets: Sockets
     trusted: Networks
     started_at: float

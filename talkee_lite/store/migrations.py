@@ -183,6 +183,37 @@ MIGRATIONS: tuple[str, ...] = (
     create index replies_held on replies (comment_id) where status = 'pending';
     create index pages_moved on pages (moved_to) where moved_to is not null;
     """,
+    # What owners are told of: how each channel stands with a site's owner, how far the new was
+    # looked at, and what waits.
+    """
+    alter table sites add column webhook_secret text not null default '';
+    create table deliveries (
+        channel text not null,
+        site_id integer not null references sites (id),
+        target text not null,
+        since integer not null,
+        failures integer not null default 0,
+        next_try_at integer not null default 0,
+        last_error text not null default '',
+        failed_at integer not null default 0,
+        delivered_at integer not null default 0,
+        is_gone integer not null default 0,
+        primary key (channel, site_id)
+    );
+    create table notice_cursors (
+        kind text primary key,
+        seen integer not null
+    );
+    create table notices (
+        id integer primary key autoincrement,
+        channel text not null,
+        site_id integer not null,
+        kind text not null,
+        about integer not null,
+        noticed_at integer not null
+    );
+    create index notices_by_delivery on notices (channel, site_id, id);
+    """,
 )
 
 

@@ -10,8 +10,8 @@ from .database import Database, Row
 from .writer import Transaction
 
 _COLUMNS = (
-    "id, owner_id, name, origins, public_chat, sso_secret, webhook_url, hold_comments, images,"
-    " from_settings, created_at, updated_at"
+    "id, owner_id, name, origins, public_chat, sso_secret, webhook_url, webhook_secret,"
+    " hold_comments, images, from_settings, created_at, updated_at"
 )
 
 
@@ -26,6 +26,7 @@ def _site(row: Row) -> Site:
         webhook_url=row["webhook_url"],
         hold_comments=Hold(row["hold_comments"]),
         images=bool(row["images"]),
+        webhook_secret=row["webhook_secret"],
         from_settings=bool(row["from_settings"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
@@ -43,12 +44,13 @@ def set_sites_from_settings(tx: Transaction, wanted: tuple[SiteConfig, ...], now
     for site in wanted:
         tx.execute(
             "insert into sites (id, name, origins, public_chat, sso_secret, webhook_url,"
-            " hold_comments, images, from_settings, created_at, updated_at) values (:id, :name,"
-            " :origins, :public_chat, :sso_secret, :webhook_url, :hold_comments, :images, 1, :now,"
-            " :now) on conflict (id) do update set"
-            " name = :name, origins = :origins, public_chat = :public_chat,"
-            " sso_secret = :sso_secret, webhook_url = :webhook_url,"
-            " hold_comments = :hold_comments, images = :images, from_settings = 1,"
+            " webhook_secret, hold_comments, images, from_settings, created_at, updated_at)"
+            " values (:id, :name, :origins, :public_chat, :sso_secret, :webhook_url,"
+            " :webhook_secret, :hold_comments, :images, 1, :now, :now)"
+            " on conflict (id) do update set name = :name, origins = :origins,"
+            " public_chat = :public_chat, sso_secret = :sso_secret, webhook_url = :webhook_url,"
+            " webhook_secret = :webhook_secret, hold_comments = :hold_comments, images = :images,"
+            " from_settings = 1,"
             " updated_at = case when sites.name = :name and sites.origins = :origins"
             " and sites.public_chat = :public_chat then sites.updated_at else :now end",
             {
@@ -60,6 +62,7 @@ def set_sites_from_settings(tx: Transaction, wanted: tuple[SiteConfig, ...], now
                 "webhook_url": site.webhook_url,
                 "hold_comments": site.hold_comments,
                 "images": int(site.images),
+                "webhook_secret": site.webhook_secret,
                 "now": now,
             },
         )
@@ -107,12 +110,15 @@ def update_site(
     public_chat: bool,
     hold_comments: Hold,
     images: bool,
+    webhook_url: str,
+    webhook_secret: str,
     now: int,
 ) -> Site:
     """Change what an owner may change of a site."""
     row = tx.fetch_one(
         "update sites set name = :name, origins = :origins, public_chat = :public_chat,"
-        " hold_comments = :hold_comments, images = :images, updated_at = :now"
+        " hold_comments = :hold_comments, images = :images, webhook_url = :webhook_url,"
+        " webhook_secret = :webhook_secret, updated_at = :now"
         " where id = :id returning " + _COLUMNS,
         {
             "id": site_id,
@@ -121,6 +127,8 @@ def update_site(
             "public_chat": int(public_chat),
             "hold_comments": hold_comments,
             "images": int(images),
+            "webhook_url": webhook_url,
+            "webhook_secret": webhook_secret,
             "now": now,
         },
     )
