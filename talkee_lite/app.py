@@ -120,6 +120,7 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         dispatcher.wake()
         if any(isinstance(result, Several) for result in results):
             results = list(_each(results))
+            pages.note(results)
         comments.threads.note(results)
         chat.publish(results, answer)
 

@@ -190,6 +190,7 @@ class Chat:
         RoomClosed, RateLimited or Unavailable; nothing is stored then.
         """
         user, now, pace_now = caller.user, self._clock(), self._pace_clock()
+        self._people.check_present(user.id)
         keys = (user.id, address)
         if user.banned_until > now:
             return await self._refuse(room, draft, caller, Banned())

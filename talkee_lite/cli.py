@@ -24,6 +24,9 @@ from .store.migrations import DatabaseUnusable
 from .version import VERSION
 
 _WAIT_SECONDS = 5.0
+_SHORT_SECONDS = 60.0
+_LONG_SECONDS = 3600.0
+"""How long a verb may take that reads or writes much."""
 
 
 class _Failed(Exception):
@@ -173,7 +176,9 @@ def _add_room_verbs(verb: Any, verbs: Any) -> None:
         each.add_argument("--reply", type=int, metavar="ID", help="not it, but this reply to it")
 
     pages = group("page", "move and describe pages")
-    move = verb(pages, "move", _simple("page-move"), "take a page's comments to another page")
+    move = verb(
+        pages, "move", _simple("page-move", _LONG_SECONDS), "take a page's comments to another page"
+    )
     in_room(move)
     move.add_argument("new", help="the slug of the page where they shall be")
     describe = verb(pages, "set", _simple("page-set"), "set a page's address and title")
@@ -195,8 +200,15 @@ def _add_room_verbs(verb: Any, verbs: Any) -> None:
     ban.add_argument("--reason", default="", help="kept beside the ban")
     unban = verb(users, "unban", _simple("user-unban"), "lift a ban")
     signout = verb(users, "signout", _simple("user-signout"), "end all sessions of somebody")
-    export = verb(users, "export", _simple("user-export"), "print all that is stored of somebody")
-    leave = verb(users, "delete", _simple("user-delete"), "empty somebody's account for good")
+    export = verb(
+        users,
+        "export",
+        _simple("user-export", _LONG_SECONDS),
+        "print all that is stored of somebody",
+    )
+    leave = verb(
+        users, "delete", _simple("user-delete", _LONG_SECONDS), "empty somebody's account for good"
+    )
     leave.add_argument(
         "--remove-content", action="store_true", help="erase what they wrote too, for everybody"
     )
@@ -282,13 +294,13 @@ def _token(options: argparse.Namespace, config: Config) -> int:
 def _backup(options: argparse.Namespace, config: Config) -> int:
     # Absolute: the server has a working folder of its own.
     given = {"file": str(options.file.absolute()), "with_secret": options.with_secret}
-    done = _ask(config, "backup", given, seconds=3600)
+    done = _ask(config, "backup", given, seconds=_LONG_SECONDS)
     print(f"{done['file']}  {done['bytes']} bytes")
     return 0
 
 
 def _recount(options: argparse.Namespace, config: Config) -> int:
-    done = _ask(config, "recount", {}, seconds=3600)
+    done = _ask(config, "recount", {}, seconds=_LONG_SECONDS)
     print(f"{done['comments']} comments and {done['pages']} pages were off")
     return 0
 
@@ -347,7 +359,7 @@ def _site_set(options: argparse.Namespace, config: Config) -> int:
         "webhook_url": options.webhook,
         "new_webhook_secret": options.new_webhook_secret,
     }
-    _print_site(_ask(config, "site-set", given))
+    _print_site(_ask(config, "site-set", given, seconds=_LONG_SECONDS))
     return 0
 
 
@@ -370,13 +382,13 @@ def _site_webhook(options: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def _simple(name: str) -> Any:
+def _simple(name: str, seconds: float = _SHORT_SECONDS) -> Any:
     """A verb whose options are the parameters of the control verb `name`."""
     own = {"run", "config", "database", "host", "port"}
 
     def run(options: argparse.Namespace, config: Config) -> int:
         given = {key: value for key, value in vars(options).items() if key not in own}
-        result = _ask(config, name, given)
+        result = _ask(config, name, given, seconds)
         if result is not None:
             print(json.dumps(result, ensure_ascii=False))
         return 0
@@ -396,7 +408,7 @@ def _user_list(options: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def _ask(config: Config, verb: str, given: dict[str, Any], seconds: float = 60) -> Any:
+def _ask(config: Config, verb: str, given: dict[str, Any], seconds: float = _SHORT_SECONDS) -> Any:
     """Run a control verb: by the running server within `seconds`, else on the database itself."""
     return asyncio.run(_ask_either(config, verb, given, seconds))
 

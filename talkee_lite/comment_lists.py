@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,10 @@ from .models import Caller, Comment, Order, Reply, RoomKey, Status, Viewer
 from .people import People
 from .protocol import comment_fields, dump_json, json_fragment, parse_number
 from .store import comments as store
-from .store.database import Database
+from .store.database import Database, Snapshot
 from .store.pages import count_pages
 from .store.replies import list_replies
-from .threads import Own, Shape, Thread, Threads
+from .threads import Own, Reading, Shape, Thread, Threads
 
 MOST_LISTED = 100
 MOST_COUNTED = 500
@@ -31,21 +32,31 @@ class Window:
     after_id: int | None
 
 
-def parse_window(given: Mapping[str, str]) -> Window:
-    """The `limit`, `offset`, `after_id` and `order_by` of an address.
+BY_TIME = (Order.CREATED_AT, Order.CREATED_AT_ASC)
+"""The orders of replies, and those in which a list goes on behind an id."""
 
-    Raises InvalidPage or InvalidOrderBy, naming the field.
+
+def parse_window(
+    given: Mapping[str, str], orders: Sequence[Order] = tuple(Order), *, lenient: bool = False
+) -> Window:
+    """The `limit`, `offset`, `after_id` and `order_by` (one of `orders`, by default the first).
+
+    `lenient`: an order that is none of them counts as left out. Raises InvalidPage or
+    InvalidOrderBy, naming the field.
     """
-    try:
-        order = Order(given.get("order_by", Order.FAVOR_COUNT))
-    except ValueError:
-        raise InvalidOrderBy(field="order_by") from None
+    named = given.get("order_by", orders[0])
+    if named in orders:
+        order = Order(named)
+    elif lenient:
+        order = orders[0]
+    else:
+        raise InvalidOrderBy(field="order_by")
     limit = _number(given, "limit", _LISTED)
     if limit > MOST_LISTED:
         raise InvalidPage(field="limit")
     offset = _number(given, "offset", 0, zero=True)
     after_id = _number(given, "after_id", 0) or None
-    if after_id and (offset or order not in (Order.CREATED_AT, Order.CREATED_AT_ASC)):
+    if after_id and (offset or order not in BY_TIME):
         raise InvalidPage(field="after_id")
     return Window(order, limit, offset, after_id)
 
@@ -78,39 +89,75 @@ class CommentLists:
 
         The beginnings of lists are kept in memory until something on their page changes.
         """
-        shape, generation = Shape(window.order, window.limit), self._people.generation
-        is_first = not window.offset and window.after_id is None
-        thread = self.threads.find(room, shape, generation) if is_first else None
-        own = self.threads.own(room, viewer) if viewer.user_id else Own()
-        if thread is not None and own is not None and not own.sees_held:
-            return thread.for_caller(own.favourites)
-        with self.threads.reading(room) as reading:
-            async with self._db.snapshot() as snapshot:
-                total, comments = await store.list_comments(
-                    snapshot,
-                    room,
-                    window.order,
-                    viewer,
-                    limit=window.limit,
-                    offset=window.offset,
-                    after_id=window.after_id,
-                )
-                own = Own()
-                if viewer.user_id:
-                    own = Own(
-                        await store.favourites_on(snapshot, room, viewer.user_id),
-                        await store.shows_held(snapshot, room, viewer),
-                    )
-            await self._people.load(comment.user_id for comment in comments)
-            generation = self._people.generation
-            shown = [(comment.id, self.comment_json(room, comment)) for comment in comments]
-            thread = Thread(total, shown, generation)
-            if is_first and total:
-                if not own.sees_held:
-                    self.threads.keep(room, shape, thread, reading)
-                if viewer.user_id:
-                    self.threads.keep_own(room, viewer, own, reading)
+        shape = Shape(window.order, window.limit)
+        if window.offset or window.after_id is not None:
+            return await self._read_apart(room, window, viewer)
+        thread = self.threads.find(room, shape, self._people.generation)
+        own = self.threads.own(room, viewer, shape) if viewer.user_id else Own()
+        if thread is None or own is None:
+            with self.threads.reading(room) as reading:
+                if thread is None:
+                    thread = await self._shared(room, shape, reading)
+                if own is None:
+                    own = await self._read_own(room, viewer, thread)
+                    self.threads.keep_own(room, viewer, shape, own, reading)
+        if own.sees_held:
+            return await self._read_apart(room, window, viewer)
         return thread.for_caller(own.favourites)
+
+    async def _shared(self, room: RoomKey, shape: Shape, reading: Reading) -> Thread:
+        """What visitors see of the beginning of a list: one read for all who ask at once."""
+        task = reading.lists.get(shape)
+        if task is None:
+            task = asyncio.create_task(self._read_thread(room, shape))
+            reading.lists[shape] = task
+            task.add_done_callback(lambda done: reading.lists.pop(shape, None))
+        thread = await asyncio.shield(task)
+        if thread.total:
+            self.threads.keep(room, shape, thread, reading)
+        return thread
+
+    async def _read_thread(self, room: RoomKey, shape: Shape) -> Thread:
+        window = Window(shape.order, shape.limit, 0, None)
+        async with self._db.snapshot() as snapshot:
+            total, comments = await self._read(snapshot, room, window, Viewer())
+        return await self._thread(room, total, comments)
+
+    async def _read_own(self, room: RoomKey, viewer: Viewer, thread: Thread) -> Own:
+        async with self._db.snapshot() as snapshot:
+            return Own(
+                await store.favourites_of(snapshot, thread.numbers, viewer.user_id),
+                await store.shows_held(snapshot, room, viewer),
+            )
+
+    async def _read_apart(self, room: RoomKey, window: Window, viewer: Viewer) -> bytes:
+        """A list that is not kept."""
+        async with self._db.snapshot() as snapshot:
+            total, comments = await self._read(snapshot, room, window, viewer)
+            likes: Mapping[int, int] = {}
+            if viewer.user_id:
+                numbers = [comment.id for comment in comments]
+                likes = await store.favourites_of(snapshot, numbers, viewer.user_id)
+        return (await self._thread(room, total, comments)).for_caller(likes)
+
+    async def _read(
+        self, snapshot: Snapshot, room: RoomKey, window: Window, viewer: Viewer
+    ) -> tuple[int, Sequence[Comment]]:
+        return await store.list_comments(
+            snapshot,
+            room,
+            window.order,
+            viewer,
+            limit=window.limit,
+            offset=window.offset,
+            after_id=window.after_id,
+        )
+
+    async def _thread(self, room: RoomKey, total: int, comments: Sequence[Comment]) -> Thread:
+        await self._people.load(comment.user_id for comment in comments)
+        generation = self._people.generation
+        shown = [(comment.id, self.comment_json(room, comment)) for comment in comments]
+        return Thread(total, shown, generation)
 
     def comment_json(self, room: RoomKey, comment: Comment) -> bytes:
         """A comment as JSON. Its author must be in memory."""
@@ -141,6 +188,7 @@ class CommentLists:
                 viewer,
                 limit=window.limit,
                 offset=window.offset,
+                after_id=window.after_id,
                 oldest_first=window.order is Order.CREATED_AT_ASC,
             )
         await self._people.load(reply.user_id for reply in replies)

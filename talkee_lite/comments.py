@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from asyncio import Future
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from .clock import SECOND, Clock, SteadyClock
@@ -30,7 +32,7 @@ from .errors import (
     RoomClosed,
 )
 from .limits import Limits
-from .markdown import rendered
+from .markdown import MOST_HTML, rendered
 from .models import (
     Caller,
     Changed,
@@ -44,11 +46,12 @@ from .models import (
 from .people import People
 from .sites import Sites
 from .store import comments as store
+from .store import counting
 from .store import pages as page_store
 from .store import replies as reply_store
 from .store.database import Database
 from .store.writer import Transaction
-from .text import clean_text
+from .text import clean_text, is_visible
 
 T = TypeVar("T")
 
@@ -67,7 +70,7 @@ def checked_content(typed: str, most: int) -> str:
     Raises InvalidContent.
     """
     content = clean_text(typed.replace("\r\n", "\n")).strip()
-    if not 1 <= len(content) <= most:
+    if not 1 <= len(content) <= most or not is_visible(content):
         raise InvalidContent(f"content must have 1 to {most:,} characters.", field="content")
     return content
 
@@ -96,10 +99,28 @@ class Comments(CommentLists):
         self._clock = clock
         self._pace_clock = pace_clock
 
-    async def rendered(self, site_id: int, typed: str, most: int) -> Text:
-        """A text as the site shows it. Raises InvalidContent."""
-        images = bool(site_id) and self._sites.get(site_id).images
-        return await rendered(checked_content(typed, most), images=images)
+    async def rendered(self, site_id: int, content: str) -> Text:
+        """A checked text as the site shows it; 0 is no site. Raises InvalidContent."""
+        while True:
+            images = bool(site_id) and self._sites.get(site_id).images
+            text = await rendered(content, images=images)
+            if len(text.html) > MOST_HTML:
+                raise InvalidContent(
+                    f"content may become at most {MOST_HTML:,} characters of HTML.",
+                    field="content",
+                )
+            # The site may be another by now: what is stored must be of today's rules.
+            if not site_id or self._sites.get(site_id).images == images:
+                return text
+
+    async def preview(self, caller: Caller | None, site_id: int, typed: str, address: str) -> Text:
+        """What a text would look like. Raises InvalidContent or RateLimited."""
+        content = checked_content(typed, MOST_COMMENT)
+        keys = (caller.user.id if caller else address, address)
+        wait = self._pace.take(keys, self._pace_clock())
+        if wait:
+            raise RateLimited(retry_after=wait)
+        return await self.rendered(site_id, content)
 
     # New ones.
 
@@ -110,19 +131,16 @@ class Comments(CommentLists):
 
         Raises InvalidContent, Banned, RoomClosed, RateLimited or Unavailable.
         """
-        text, now = await self.rendered(room.site_id, typed, MOST_COMMENT), self._clock()
+        content, now = checked_content(typed, MOST_COMMENT), self._clock()
         hold = self._holds(caller, room)
 
-        async def write(may_write: bool) -> Changed[Comment | None]:
+        def write(text: Text, may_write: bool) -> Future[Changed[Comment | None]]:
             wanted = store.NewComment(
                 room, caller.user, text, now, now - _SAME_WITHIN, hold, may_write
             )
-            changed: Changed[Comment | None] = await self._db.write_one(
-                store.write_comments, wanted
-            )
-            return changed
+            return self._db.write_one(store.write_comments, wanted)
 
-        return await self._write(caller, address, write)
+        return await self._write(caller, room, content, address, write)
 
     async def reply(
         self,
@@ -137,15 +155,16 @@ class Comments(CommentLists):
 
         Raises CommentNotFound, CommentDeleted and InvalidReplyTo too.
         """
-        text, now = await self.rendered(room.site_id, typed, MOST_REPLY), self._clock()
+        content, now = checked_content(typed, MOST_REPLY), self._clock()
         hold, user_id = self._holds(caller, room), caller.user.id
 
-        def job(tx: Transaction, may_write: bool) -> Changed[Reply | None]:
+        def job(text: Text, may_write: bool, tx: Transaction) -> Changed[Reply | None]:
             page = page_store.find_page(tx, room)
             if page is None:
                 raise CommentNotFound
-            same = reply_store.same_reply(tx, page["id"], user_id, text, now - _SAME_WITHIN)
-            if same is not None and (same.comment_id, same.reply_to) == (comment_id, reply_to):
+            since = now - _SAME_WITHIN
+            same = reply_store.same_reply(tx, comment_id, reply_to, user_id, text, since)
+            if same is not None:
                 return Changed(same, room)
             if not may_write or page["closed"]:
                 return Changed(None, room)
@@ -165,31 +184,44 @@ class Comments(CommentLists):
             )
             return Changed(reply, room, created_reply(tx, room, page["id"], reply, comment_id))
 
-        async def write(may_write: bool) -> Changed[Reply | None]:
-            return await self._db.write(lambda tx: job(tx, may_write))
+        def write(text: Text, may_write: bool) -> Future[Changed[Reply | None]]:
+            return self._db.write(partial(job, text, may_write))
 
-        return await self._write(caller, address, write)
+        return await self._write(caller, room, content, address, write)
 
     async def _write(
         self,
         caller: Caller,
+        room: RoomKey,
+        content: str,
         address: str,
-        write: Callable[[bool], Awaitable[Changed[T | None]]],
+        write: Callable[[Text, bool], Future[Changed[T | None]]],
     ) -> tuple[T, bool]:
-        """Write something new, unless the same is there: that is answered and costs nothing."""
+        """Write something new, unless the same is there: that is answered and costs a change.
+
+        A text is made HTML of only by who may write it.
+        """
         if caller.user.banned_until > self._clock():
             raise Banned
+        self._take_change(caller.user.id, address)
         keys, pace_now = (caller.user.id, address), self._pace_clock()
         wait = self._pace.take(keys, pace_now)
         written = False
         try:
-            changed = await write(not wait)
+            if wait:
+                text = Text(content, "", 0)
+            else:
+                text = await self.rendered(room.site_id, content)
+            self._people.check_present(caller.user.id)
+            changed = await write(text, not wait)
             written = bool(changed.events)
         finally:
             if not written and not wait:
                 self._pace.give_back(keys, pace_now)
         if changed.result is None:
-            raise RateLimited(retry_after=wait) if wait else RoomClosed()
+            if changed.is_closed or not wait:
+                raise RoomClosed
+            raise RateLimited(retry_after=wait)
         return changed.result, not written
 
     def _holds(self, caller: Caller, room: RoomKey) -> bool:
@@ -208,18 +240,20 @@ class Comments(CommentLists):
 
         Raises InvalidContent, CommentNotFound, Forbidden or RateLimited.
         """
-        text, now = await self.rendered(room.site_id, typed, MOST_COMMENT), self._clock()
+        content, now = checked_content(typed, MOST_COMMENT), self._clock()
 
-        def job(tx: Transaction) -> Changed[Comment]:
+        def job(text: Text, tx: Transaction) -> Changed[Comment]:
             comment = self._changeable_comment(tx, caller, room, comment_id, now)
             if comment.status is Status.DELETED:
                 raise CommentNotFound
-            if comment.content == text.content:
-                return Changed(comment, room)
-            comment = store.edit_comment(tx, comment_id, text, now)
-            return Changed(comment, room, [updated(tx, room, comment)])
+            events = []
+            if comment.content != text.content:
+                self._check_may_edit(caller, room, comment)
+                comment = store.edit_comment(tx, comment_id, text, now)
+                events.append(updated(tx, room, comment))
+            return Changed(_for_caller(tx, caller, comment), room, events)
 
-        return await self._changed(caller, address, job)
+        return await self._edited(caller, room, content, address, job)
 
     async def delete(
         self, caller: Caller | None, room: RoomKey, comment_id: int, address: str
@@ -254,7 +288,7 @@ class Comments(CommentLists):
             if comment.status is Status.DELETED:
                 raise CommentDeleted
             if comment.status is Status.PUBLISHED:
-                return Changed(comment, room)
+                return Changed(_for_caller(tx, caller, comment), room)
             comment = store.approve_comment(tx, comment_id)
             first = page_store.change_page(
                 tx, page_id_of(tx, room), changes=1, listed=1, published=1
@@ -279,9 +313,8 @@ class Comments(CommentLists):
             else:
                 is_new = store.remove_favourite(tx, comment_id, user_id)
             comment = open_comment(tx, room, comment_id)
-            fav_id = store.favourite_of(tx, comment_id, user_id)
             events = [updated(tx, room, comment)] if is_new else []
-            return Changed(replace(comment, fav_id=fav_id), room, events)
+            return Changed(_for_caller(tx, caller, comment), room, events)
 
         return await self._changed(caller, address, job)
 
@@ -300,18 +333,19 @@ class Comments(CommentLists):
 
         Raises InvalidContent, CommentNotFound, ReplyNotFound, Forbidden or RateLimited.
         """
-        text, now = await self.rendered(room.site_id, typed, MOST_REPLY), self._clock()
+        content, now = checked_content(typed, MOST_REPLY), self._clock()
 
-        def job(tx: Transaction) -> Changed[Reply]:
+        def job(text: Text, tx: Transaction) -> Changed[Reply]:
             reply = self._changeable_reply(tx, caller, room, comment_id, reply_id, now)
             if reply.status is Status.DELETED:
                 raise ReplyNotFound
             if reply.content == text.content:
                 return Changed(reply, room)
+            self._check_may_edit(caller, room, reply)
             reply = reply_store.edit_reply(tx, reply_id, text, now)
             return Changed(reply, room, [updated(tx, room, reply)])
 
-        return await self._changed(caller, address, job)
+        return await self._edited(caller, room, content, address, job)
 
     async def delete_reply(
         self,
@@ -364,12 +398,14 @@ class Comments(CommentLists):
 
     async def recount(self) -> tuple[int, int]:
         """Set right the counts of comments and pages; how many of each were off."""
-        return await self._db.write(page_store.recount)
+        wrong = await counting.find_wrong(self._db)
+        done = await self._db.write(partial(counting.set_right, wrong=wrong))
+        self.threads.clear()
+        return done
 
     # What they share.
 
-    def take_change(self, user_id: int | str, address: str) -> None:
-        """Count one change by a person (or by an address alone). Raises RateLimited."""
+    def _take_change(self, user_id: int, address: str) -> None:
         wait = self._change_pace.take((user_id, address), self._pace_clock())
         if wait:
             raise RateLimited(retry_after=wait)
@@ -380,11 +416,34 @@ class Comments(CommentLists):
         if caller is not None:
             if caller.user.banned_until > self._clock():
                 raise Banned
-            self.take_change(caller.user.id, address)
+            self._take_change(caller.user.id, address)
+            self._people.check_present(caller.user.id)
         result = (await self._db.write(job)).result
         if isinstance(result, Comment | Reply):
             await self._people.load([result.user_id])
         return result
+
+    async def _edited(
+        self,
+        caller: Caller,
+        room: RoomKey,
+        content: str,
+        address: str,
+        job: Callable[[Text, Transaction], Changed[T]],
+    ) -> T:
+        """Another text draws on the pace of new ones: HTML has to be made of it."""
+        if caller.user.banned_until > self._clock():
+            raise Banned
+        wait = self._pace.take((caller.user.id, address), self._pace_clock())
+        if wait:
+            raise RateLimited(retry_after=wait)
+        text = await self.rendered(room.site_id, content)
+        return await self._changed(caller, address, partial(job, text))
+
+    def _check_may_edit(self, caller: Caller, room: RoomKey, about: Comment | Reply) -> None:
+        """What had to be approved must not become something else afterwards."""
+        if about.status is Status.PUBLISHED and self._holds(caller, room):
+            raise Forbidden("What was approved can be changed by moderators alone.")
 
     def _check_moderates(self, caller: Caller | None, room: RoomKey) -> None:
         if caller is not None and not self._people.is_moderator(caller.user.id, room.site_id):
@@ -430,3 +489,10 @@ class Comments(CommentLists):
             raise Forbidden
         if now - about.created_at > EDIT_WITHIN:
             raise Forbidden("What was written can be changed for 15 minutes.")
+
+
+def _for_caller(tx: Transaction, caller: Caller | None, comment: Comment) -> Comment:
+    """A comment with the caller's own favourite."""
+    if caller is None or not comment.favor_count:
+        return comment
+    return replace(comment, fav_id=store.favourite_of(tx, comment.id, caller.user.id))

@@ -237,16 +237,11 @@ async def move_page(services: Services, given: dict[str, Any]) -> Any:
 
 
 async def set_page(services: Services, given: dict[str, Any]) -> Any:
-    """Give a page another `address` and `title`; what is left out becomes unknown."""
+    """Give a page another `address` or `title`; "" is unknown."""
     room = _page(services, given)
-    page = services.pages.parse(
-        room.site_id,
-        {
-            "address": _optional(given, "address", str) or "",
-            "title": _optional(given, "title", str) or "",
-        },
-    )
-    await services.pages.describe(None, room, page)
+    named = {key: given[key] for key in ("address", "title") if given.get(key) is not None}
+    change = services.pages.parse_change(room.site_id, named)
+    await services.pages.describe(None, room, *change)
     return None
 
 

@@ -288,6 +288,16 @@ class Changed(Generic[T]):
     result: T
     room: RoomKey
     events: Sequence[PageEvent] = ()
+    is_closed: bool = False
+    """Nothing was written, since the page is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A page's comments are at another page from now on."""
+
+    old: RoomKey
+    new: RoomKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 from .clock import Clock
 from .config import is_web_address
 from .errors import Forbidden, InvalidBody, InvalidSlug, PageNotFound, Unavailable
-from .models import Caller, Changed, Page, PageEvent, RoomKey, Several
+from .models import Caller, Changed, Moved, Page, PageEvent, RoomKey, Several
 from .people import People
+from .protocol import take_optional_text
 from .sites import Sites
 from .store import pages as store
 from .store.database import Database
-from .store.messages import set_room_closed
+from .store.messages import room_changed, set_room_closed
 from .store.writer import Transaction
 from .text import clean_name
 
@@ -65,15 +66,29 @@ class Pages:
         address, title = given.get("address", ""), given.get("title", "")
         if not isinstance(address, str) or not isinstance(title, str):
             raise InvalidBody("A page's address and title must be texts.", field="page")
-        address = address.strip().partition("#")[0]
+        return Page(self._checked_address(site_id, address), _checked_title(title))
+
+    def parse_change(self, site_id: int, given: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Another address and title; None: as it is. "" is unknown. Raises InvalidBody."""
+        address, title = take_optional_text(given, "address"), take_optional_text(given, "title")
+        return (
+            None if address is None else self._checked_address(site_id, address),
+            None if title is None else _checked_title(title),
+        )
+
+    def _checked_address(self, site_id: int, address: str) -> str:
+        address = address.strip(" \t\r\n").partition("#")[0]
         if address and not self._is_of(site_id, address):
             raise InvalidBody(
                 "A page's address must start with one of its site's origins.", field="page"
             )
-        return Page(address, clean_name(title)[:MOST_TITLE].strip())
+        return address
 
     def _is_of(self, site_id: int, address: str) -> bool:
-        if len(address) > MOST_ADDRESS or not is_web_address(address.partition("?")[0]):
+        # As browsers have it (url.spec.whatwg.org): all else is percent-encoded.
+        if not address.isascii() or len(address) > MOST_ADDRESS:
+            return False
+        if not is_web_address(address.partition("?")[0]):
             return False
         if any(c <= " " or c in '"<>\\^`{|}\x7f' for c in address):
             return False
@@ -88,8 +103,9 @@ class Pages:
             return
         with suppress(Unavailable):
             # What was written is stored already; the next who writes says it again.
-            await self._db.write(lambda tx: store.describe_page(tx, room, page, anew=False))
-            self._described[room] = None
+            await self._db.write(lambda tx: store.learn_page(tx, room, page))
+            if page.address and page.title:
+                self._described[room] = None
             while len(self._described) > _MOST_DESCRIBED:
                 self._described.popitem(last=False)
 
@@ -97,14 +113,17 @@ class Pages:
         """What is known of a page."""
         return await store.read_page(self._db, room) or Page("", "")
 
-    async def describe(self, caller: Caller | None, room: RoomKey, page: Page) -> None:
-        """Give a page another address and title. Moderators alone, or (None) the owner.
+    async def describe(
+        self, caller: Caller | None, room: RoomKey, address: str | None, title: str | None
+    ) -> None:
+        """Give a page another address or title. Moderators alone, or (None) the owner.
 
         Raises Forbidden or PageNotFound.
         """
         if caller is not None and not self._people.is_moderator(caller.user.id, room.site_id):
             raise Forbidden
-        if not await self._db.write(lambda tx: store.describe_page(tx, room, page, anew=True)):
+        done = await self._db.write(lambda tx: store.describe_page(tx, room, address, title))
+        if not done:
             raise PageNotFound
 
     async def move(self, old: RoomKey, new: RoomKey) -> None:
@@ -127,14 +146,25 @@ class Pages:
             if revision is None:
                 raise PageNotFound
             moved = PageEvent("page_moved", revision, {"from": old.slug, "to": new.slug})
-            closed = set_room_closed(tx, old, True, now)
-            pages = [Changed(None, room, [moved]) for room in (old, new)]
-            return Several([*pages, *([closed] if closed else [])])
+            states = [set_room_closed(tx, old, True, now), room_changed(tx, new)]
+            # What happens to the new page is told on the old one too, this first.
+            told = [Moved(old, new), Changed(None, new, [moved])]
+            return Several([*told, *(state for state in states if state)])
 
         await self._db.write(job)
-        moves = {
-            earlier: new if there == old else there
-            for earlier, there in self._moves.items()
-            if earlier != new
-        }
-        self._take(moves | {old: new})
+
+    def note(self, results: Iterable[Any]) -> None:
+        """Results of what was committed: follow a move before anything else is told."""
+        for result in results:
+            if isinstance(result, Moved):
+                old, new = result.old, result.new
+                moves = {
+                    earlier: new if there == old else there
+                    for earlier, there in self._moves.items()
+                    if earlier != new
+                }
+                self._take(moves | {old: new})
+
+
+def _checked_title(title: str) -> str:
+    return clean_name(title)[:MOST_TITLE].strip()

@@ -36,6 +36,8 @@ class People:
         self._users: OrderedDict[int, User] = OrderedDict()
         self._profiles: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._roles: dict[tuple[int, int], UserKind] = {}
+        self._left: set[int] = set()
+        """Who left since the start: their sessions are gone, but not yet what was on its way."""
         self.public_url = public_url
         self.generation = 0
         """Grows whenever a profile changes that somebody may have been shown."""
@@ -58,6 +60,19 @@ class People:
         """A user's roles are not stored any more."""
         for key in [key for key in self._roles if key[1] == user_id]:
             del self._roles[key]
+
+    def leaves(self, user_id: int) -> None:
+        """From now on nothing more is written for a user: they are leaving."""
+        self._left.add(user_id)
+
+    def stays(self, user_id: int) -> None:
+        """A user could not leave after all."""
+        self._left.discard(user_id)
+
+    def check_present(self, user_id: int) -> None:
+        """Called just before something is written for a user. Raises Unauthorized if they left."""
+        if user_id in self._left:
+            raise Unauthorized
 
     def known(self, user_id: int) -> User | None:
         """The user, if they are in memory."""
@@ -185,6 +200,7 @@ class People:
     async def rename(self, caller: Caller, typed_name: str) -> User:
         """Give the caller another name. Raises InvalidName or NameReserved."""
         name = self._usable_name(typed_name)
+        self.check_present(caller.user.id)
         now = self._clock()
         user = await self._db.write(
             lambda tx: store.update_name(

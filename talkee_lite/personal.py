@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
@@ -10,15 +11,13 @@ from typing import Any
 
 from .clock import Clock
 from .comment_changes import erase_comment, erase_reply, unfavour
-from .models import Changed, PageEvent, RoomKey, Several, Status
+from .models import Changed, Several, Status, User
 from .people import People
 from .protocol import dump_json, rfc3339
 from .store import personal
-from .store.comments import find_comment
 from .store.database import Database
 from .store.messages import remove_messages_of
 from .store.personal import Traces
-from .store.replies import find_reply
 from .store.sessions import delete_sessions_of
 from .store.writer import Transaction
 
@@ -56,18 +55,19 @@ class Personal:
         """
         await self._people.get(user_id)
         async with self._exporting:
-            about = await personal.read_about(self._db, user_id)
             parts = [b'{"exported_at":%b' % dump_json(rfc3339(self._clock()))]
-            for name, rows in about.items():
-                shown = [_shown(row) for row in rows]
-                value = dump_json(shown[0] if name == "user" else shown)
-                parts.append(b',"%b":%b' % (name.encode(), value))
-            for kind in personal.WRITTEN:
-                pieces = [
-                    dump_json([_shown(row) for row in rows])[1:-1]
-                    async for rows in personal.read_written(self._db, kind, user_id)
-                ]
-                parts.append(b',"%b":[%b]' % (kind.encode(), b",".join(pieces)))
+            async with self._db.snapshot() as snapshot:
+                about = await personal.read_about(snapshot, user_id)
+                for name, rows in about.items():
+                    shown = [_shown(row) for row in rows]
+                    value = dump_json(shown[0] if name == "user" else shown)
+                    parts.append(b',"%b":%b' % (name.encode(), value))
+                for kind in personal.WRITTEN:
+                    pieces = [
+                        dump_json([_shown(row) for row in rows])[1:-1]
+                        async for rows in personal.read_written(snapshot, kind, user_id)
+                    ]
+                    parts.append(b',"%b":[%b]' % (kind.encode(), b",".join(pieces)))
             return b"".join(parts) + b"}"
 
     async def leave(self, user_id: int, content: Content) -> set[str]:
@@ -77,43 +77,34 @@ class Personal:
         between, some of it is gone, and the same call does the rest. Raises UserNotFound.
         """
         await self._people.get(user_id)
-        if content is Content.REMOVE:
-            await self._remove(user_id)
+        # Whatever was asked for before this is written before what follows.
+        self._people.leaves(user_id)
+        try:
+            if content is Content.REMOVE:
+                await self._remove(user_id)
+            ended, user = await self._empty(user_id)
+        except BaseException:
+            self._people.stays(user_id)
+            raise
+        self._people.forget_roles(user_id)
+        self._people.remember(user)
+        return self._end_sessions(ended)
+
+    def _empty(self, user_id: int) -> Future[tuple[list[str], User]]:
         now = self._clock()
 
-        def job(tx: Transaction) -> tuple[list[str], Any]:
+        def job(tx: Transaction) -> tuple[list[str], User]:
             ended = delete_sessions_of(tx, user_id)
             return ended, personal.empty_user(tx, user_id, now)
 
-        ended, user = await self._db.write(job)
-        self._people.forget_roles(user_id)
-        self._people.remember(user)
-        gone = self._end_sessions(ended)
-        if content is Content.REMOVE:
-            # What was on its way when the sessions ended.
-            await self._remove(user_id)
-        return gone
+        return self._db.write(job)
 
     async def _remove(self, user_id: int) -> None:
-        now = self._clock()
+        # What is on its way is there when this has been written.
+        await self._db.write(lambda tx: None)
         traces = await personal.find_traces(self._db, user_id)
-
-        def erase(piece: Traces, tx: Transaction) -> Several:
-            return Several(list(changes(piece, tx)))
-
-        def changes(piece: Traces, tx: Transaction) -> Iterator[Any]:
-            for room, comment_id in piece.comments:
-                yield Changed(None, room, _erase_comment(tx, room, comment_id, user_id, now))
-            for room, comment_id, reply_id in piece.replies:
-                events = _erase_reply(tx, room, comment_id, reply_id, user_id, now)
-                yield Changed(None, room, events)
-            for room, comment_id in piece.favourites:
-                yield Changed(None, room, unfavour(tx, room, comment_id, user_id))
-            for room in piece.rooms:
-                yield remove_messages_of(tx, room, user_id, user_id, now)
-
         for piece in _pieces(traces):
-            await self._db.write(partial(erase, piece))
+            await self._db.write(partial(_erase, piece, user_id, self._clock()))
 
 
 def _pieces(traces: Traces) -> Iterator[Traces]:
@@ -126,22 +117,25 @@ def _pieces(traces: Traces) -> Iterator[Traces]:
             yield Traces(*parts)
 
 
-def _erase_comment(
-    tx: Transaction, room: RoomKey, comment_id: int, user_id: int, now: int
-) -> list[PageEvent]:
-    comment = find_comment(tx, room, comment_id)
-    if comment is None or comment.status is Status.DELETED:
-        return []
-    return erase_comment(tx, room, comment, user_id, now)
+def _erase(piece: Traces, user_id: int, now: int, tx: Transaction) -> Several:
+    return Several(list(_changes(piece, user_id, now, tx)))
 
 
-def _erase_reply(
-    tx: Transaction, room: RoomKey, comment_id: int, reply_id: int, user_id: int, now: int
-) -> list[PageEvent]:
-    reply = find_reply(tx, comment_id, reply_id)
-    if reply is None or reply.status is Status.DELETED:
-        return []
-    return erase_reply(tx, room, reply, user_id, now)
+def _changes(piece: Traces, user_id: int, now: int, tx: Transaction) -> Iterator[Any]:
+    """Take everything in `piece` away, each from the page where it is now."""
+    for comment_id in piece.comments:
+        room, comment = personal.find_comment(tx, comment_id)
+        if comment.status is not Status.DELETED:
+            yield Changed(None, room, erase_comment(tx, room, comment, user_id, now))
+    for reply_id in piece.replies:
+        room, reply = personal.find_reply(tx, reply_id)
+        if reply.status is not Status.DELETED:
+            yield Changed(None, room, erase_reply(tx, room, reply, user_id, now))
+    for comment_id in piece.favourites:
+        room, _ = personal.find_comment(tx, comment_id)
+        yield Changed(None, room, unfavour(tx, room, comment_id, user_id))
+    for room in piece.rooms:
+        yield remove_messages_of(tx, room, user_id, user_id, now)
 
 
 def _shown(row: Mapping[str, Any] | Any) -> dict[str, Any]:

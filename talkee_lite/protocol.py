@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -96,6 +97,16 @@ def take_text(body: dict[str, Any], field: str) -> str:
         return value
     what = "is missing" if field not in body else "must be a text"
     raise InvalidBody(f"{field} {what}.", field=field)
+
+
+def take_optional_text(body: Mapping[str, Any], field: str) -> str | None:
+    """The text `field` of a body, None if it is left out. Raises InvalidBody, naming the field."""
+    if field not in body:
+        return None
+    value = body[field]
+    if not isinstance(value, str):
+        raise InvalidBody(f"{field} must be a text.", field=field)
+    return value
 
 
 def message_draft(body: dict[str, Any], max_data_bytes: int) -> MessageDraft:
@@ -253,7 +264,9 @@ def page_frame(event: PageEvent, room: RoomKey, creator: bytes | dict[str, Any])
         shown = {"reply": reply_fields(about, who)}
     else:
         shown = dict(about)
-    return event_frame({"type": event.name, "revision": event.revision, **shown})
+    # What waits for approval changes nothing for others, and is not counted.
+    count = {} if event.only else {"revision": event.revision}
+    return event_frame({"type": event.name, **count, **shown})
 
 
 def gap_frame(seq: int) -> bytes:

@@ -36,6 +36,8 @@ class Rendering:
         wanted = version(images=site.images)
         if await store.read_version(self._db, site.id) == wanted:
             return 0
+        # What was made by other rules is on the disk when this has been written.
+        await self._db.write(lambda tx: None)
         count = 0
         for table in store.TABLES:
             after = 0

@@ -201,4 +201,6 @@ _known_slug = lru_cache(maxsize=4096)(_slug)
 
 
 def _unwanted_in_slug(c: str) -> bool:
-    return c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" or c == "\ufffd"
+    return (
+        c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" or c in "\ufffd\ufffe\uffff"
+    )

@@ -21,6 +21,14 @@ def clean_text(text: str) -> str:
     return _UNWANTED.sub("", text)
 
 
+def is_visible(text: str) -> bool:
+    """Whether anything of `text` can be seen: not white space and invisible characters alone."""
+    return any(
+        unicodedata.category(c) not in ("Cf", "Zs", "Zl", "Zp") and not c.isspace()
+        for c in _INVISIBLE.sub("", text)
+    )
+
+
 def clean_name(text: str) -> str:
     """A name on one line: cleaned, runs of white space made one space, trimmed. May be empty."""
     return " ".join(clean_text(text).split())

@@ -6,12 +6,13 @@ pages together have a budget of bytes; the one unused for longest goes first.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from .models import Changed, Order, RoomKey, Viewer
+from .models import Changed, Moved, Order, RoomKey, Viewer
 
 _BUDGET = 32 * 1024 * 1024
 _MOST_PAGES = 4096
@@ -30,24 +31,25 @@ class Shape(NamedTuple):
 
 
 class Own(NamedTuple):
-    """What one person sees of a page that others do not."""
+    """What one person sees of a list that others do not."""
 
     favourites: Mapping[int, int] = {}
     """Comment id → id of the favourite."""
     sees_held: bool = False
-    """Comments that wait for approval: such lists are not kept."""
+    """Whether comments of the page wait for approval that they see: such lists are not kept."""
 
 
 class Thread:
     """One list as JSON, with the places where a caller's favourites stand."""
 
-    __slots__ = ("_pieces", "_total", "cost", "generation", "whole")
+    __slots__ = ("_pieces", "cost", "generation", "numbers", "total", "whole")
 
     def __init__(self, total: int, comments: Sequence[tuple[int, bytes]], generation: int) -> None:
         """`comments`: id and JSON of each, as a visitor sees it."""
         self.generation = generation
         """Of the profiles in it."""
-        self._total = total
+        self.total = total
+        self.numbers = [number for number, _ in comments]
         self._pieces: list[tuple[int, bytes, bytes]] = []
         for number, shown in comments:
             before, _, after = shown.partition(_MARK)
@@ -66,7 +68,7 @@ class Thread:
         )
 
     def _joined(self, comments: Iterable[bytes]) -> bytes:
-        return b'{"total":%d,"comments":[%b]}' % (self._total, b",".join(comments))
+        return b'{"total":%d,"comments":[%b]}' % (self.total, b",".join(comments))
 
 
 class _Page:
@@ -74,18 +76,20 @@ class _Page:
 
     def __init__(self) -> None:
         self.threads: dict[Shape, Thread] = {}
-        self.own: dict[Viewer, Own] = {}
+        self.own: dict[tuple[Viewer, Shape], Own] = {}
         self.cost = _PAGE_OVERHEAD
 
 
 class Reading:
-    """One page being read; `is_stale` once it changed meanwhile."""
+    """One page being read; `is_stale` once it changed meanwhile, and then others begin anew."""
 
-    __slots__ = ("is_stale", "readers")
+    __slots__ = ("is_stale", "lists", "readers")
 
     def __init__(self) -> None:
         self.readers = 0
         self.is_stale = False
+        self.lists: dict[Shape, asyncio.Task[Thread]] = {}
+        """Lists that are being read, for all who ask for them."""
 
 
 class Threads:
@@ -108,10 +112,10 @@ class Threads:
         thread = page.threads.get(shape)
         return thread if thread is not None and thread.generation == generation else None
 
-    def own(self, room: RoomKey, viewer: Viewer) -> Own | None:
-        """What a viewer alone sees of a page, if that is kept."""
+    def own(self, room: RoomKey, viewer: Viewer, shape: Shape) -> Own | None:
+        """What a viewer alone sees of a list, if that is kept."""
         page = self._pages.get(room)
-        return None if page is None else page.own.get(viewer)
+        return None if page is None else page.own.get((viewer, shape))
 
     @contextmanager
     def reading(self, room: RoomKey) -> Iterator[Reading]:
@@ -133,11 +137,13 @@ class Threads:
             page.threads[shape] = thread
             self._spend(page, thread.cost - (earlier.cost if earlier is not None else 0))
 
-    def keep_own(self, room: RoomKey, viewer: Viewer, own: Own, reading: Reading) -> None:
-        """Keep what a viewer sees of a page of which something is kept, as `keep` does."""
+    def keep_own(
+        self, room: RoomKey, viewer: Viewer, shape: Shape, own: Own, reading: Reading
+    ) -> None:
+        """Keep what a viewer sees of a list, where something of the page is kept, as `keep`."""
         page = self._pages.get(room)
-        if page is not None and not reading.is_stale and viewer not in page.own:
-            page.own[viewer] = own
+        if page is not None and not reading.is_stale and (viewer, shape) not in page.own:
+            page.own[viewer, shape] = own
             self._spend(page, _OWN_OVERHEAD + 100 * len(own.favourites))
 
     def drop(self, room: RoomKey) -> None:
@@ -149,9 +155,16 @@ class Threads:
         if page is not None:
             self._cost -= page.cost
 
+    def clear(self) -> None:
+        """Nothing that is kept is true any more."""
+        for room in [*self._pages, *self._readings]:
+            self.drop(room)
+
     def note(self, results: Iterable[Any]) -> None:
         """Results of what was committed: drop what is not true any more."""
         for result in results:
+            if isinstance(result, Moved):
+                self.drop(result.old)
             if isinstance(result, Changed) and result.events:
                 self.drop(result.room)
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from talkee_lite.config import LimitsConfig
+from talkee_lite import markdown
+from talkee_lite.config import CompatConfig, LimitsConfig
+from talkee_lite.control import VERBS
+from talkee_lite.store.writer import Transaction
 
 from .harness import Server, config_in, draft, running
-from .test_comments import PAGE, call, listed, say
+from .test_comments import PAGE, call, listed, reply, say
 
 
 @pytest.fixture
@@ -24,15 +27,15 @@ async def fill(server: Server, count: int, *, page: str = "/posts/1") -> None:
     """`count` comments below a page, written past the rules."""
     await say(server, await server.guest("Filler"), "first", page=f"site_id=1&slug={page}")
 
-    def job(tx: object) -> None:
-        tx.execute(  # type: ignore[attr-defined]
+    def job(tx: Transaction) -> None:
+        tx.execute(
             "with recursive n (i) as (select 1 union all select i + 1 from n where i < :count)"
             " insert into comments (page_id, user_id, content, digest, html, html_version, status,"
             " listed, created_at, updated_at) select p.id, 1, 'c' || i, i, '', 2, 'published', 1,"
             " 1000000 + i, 1000000 + i from n, pages as p where p.slug = :slug",
             {"count": count, "slug": page},
         )
-        tx.execute(  # type: ignore[attr-defined]
+        tx.execute(
             "update pages set comment_total = comment_total + :count,"
             " published_count = published_count + :count where slug = :slug",
             {"count": count, "slug": page},
@@ -144,12 +147,13 @@ async def test_likes_changes_and_previews_have_a_pace(tmp_path: Path) -> None:
         comment = await say(server, ann)
         message = await server.post(ann)
         path = f"/{comment['id']}"
-        # Five times as often as one may write.
-        for number in range(17):
-            await call(server, "PUT", f"{path}/{'fav' if number % 2 else 'unfav'}", token=ann)
+        # Making HTML of a text is as dear as writing it: two were written.
         body = {"content": "*x*"}
         assert (await server.call("POST", "/api/preview", body, token=ann))[0] == 200
         await call(server, "PATCH", path, {"content": "more"}, token=ann)
+        # All else is counted apart, five times as many: a new comment, an edit.
+        for number in range(17):
+            await call(server, "PUT", f"{path}/{'fav' if number % 2 else 'unfav'}", token=ann)
         deletion = f"/ws/messages/{message['message_id']}?site_id=1&slug=/a"
         assert (await server.call("DELETE", deletion, token=ann))[0] == 200
         for method, url, said in (
@@ -162,8 +166,6 @@ async def test_likes_changes_and_previews_have_a_pace(tmp_path: Path) -> None:
             status, answer, headers = await server.call(method, url, said, token=ann)
             assert (status, answer["error"]) == (429, "rate_limited")
             assert int(headers["Retry-After"]) >= 1
-        # Writing something new is not counted with that, and others go on.
-        await say(server, ann, "still")
         await call(server, "PUT", f"{path}/fav", token=ben)
 
 
@@ -171,8 +173,107 @@ async def test_previews_of_nobody_have_the_pace_of_their_address(tmp_path: Path)
     limits = LimitsConfig(address_messages_per_second=0.001, address_messages_burst=2)
     async with running(config_in(tmp_path, limits=limits)) as server:
         body = {"content": "*x*"}
-        found = [(await server.call("POST", "/api/preview", body))[0] for _ in range(12)]
-        assert found == [200] * 10 + [429] * 2
+        found = [(await server.call("POST", "/api/preview", body))[0] for _ in range(4)]
+        assert found == [200] * 2 + [429] * 2
+
+
+async def test_who_may_not_write_costs_no_making_of_html(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = LimitsConfig(messages_per_second=0.001, messages_burst=1)
+    async with running(config_in(tmp_path, limits=limits)) as server:
+        ann, ben = await server.guest("Ann"), await server.guest("Ben")
+        made = await say(server, ann, "first *text*")
+        calls: list[str] = []
+        to_html = markdown.to_html
+
+        def counted(text: str, **options: bool) -> str:
+            calls.append(text)
+            return to_html(text, **options)
+
+        monkeypatch.setattr(markdown, "to_html", counted)
+        # The same again is answered, by its text alone.
+        assert await say(server, ann, "first *text*") == made
+        path = f"/api/comments?{PAGE}"
+        assert (await server.call("POST", path, {"content": "*more*"}, token=ann))[0] == 429
+        body = {"id": 2, "hours": 1}
+        await VERBS["user-ban"](server.services, body)
+        assert (await server.call("POST", path, {"content": "*more*"}, token=ben))[0] == 403
+        assert calls == []
+
+
+async def test_the_same_again_is_not_answered_without_end(tmp_path: Path) -> None:
+    limits = LimitsConfig(messages_per_second=0.001, messages_burst=2)
+    async with running(config_in(tmp_path, limits=limits)) as server:
+        ann = await server.guest("Ann")
+        path = f"/api/comments?{PAGE}"
+        found = [
+            (await server.call("POST", path, {"content": "x"}, token=ann))[0] for _ in range(14)
+        ]
+        assert found == [200] * 10 + [429] * 4
+
+
+async def test_a_double_click_on_an_answer_is_one_answer(server: Server) -> None:
+    ann = await server.guest("Ann")
+    first, second = await say(server, ann, "1"), await say(server, ann, "2")
+    made = [
+        await reply(server, ann, comment, "thanks") for comment in (first, second, second, first)
+    ]
+    assert [one["id"] for one in made] == [1, 2, 2, 1]
+
+
+async def test_ones_own_like_is_in_every_answer(server: Server) -> None:
+    ann = await server.guest("Ann")
+    comment = await say(server, ann, "1")
+    path = f"/{comment['id']}"
+    liked = await call(server, "PUT", f"{path}/fav", token=ann)
+    assert (await say(server, ann, "1"))["fav_id"] == liked["fav_id"] > 0
+    changed = await call(server, "PATCH", path, {"content": "2"}, token=ann)
+    assert changed["fav_id"] == liked["fav_id"]
+
+
+async def test_a_recount_is_seen_at_once(server: Server) -> None:
+    ann = await server.guest("Ann")
+    await say(server, ann)
+
+    def spoil(tx: Transaction) -> None:
+        tx.execute("update pages set comment_total = 7, published_count = 7", {})
+        tx.execute("update comments set favor_count = 7", {})
+
+    await server.services.db.write(spoil)
+    server.services.comments.threads.clear()
+    assert (await call(server, "GET", ""))["total"] == 7
+    assert await server.services.comments.recount() == (1, 1)
+    found = await call(server, "GET", "")
+    assert (found["total"], found["comments"][0]["favor_count"]) == (1, 0)
+
+
+async def test_replies_go_on_behind_an_id(server: Server) -> None:
+    ann = await server.guest("Ann")
+    comment = await say(server, ann)
+    made = [(await reply(server, ann, comment, f"reply {n}"))["id"] for n in range(7)]
+    path = f"/{comment['id']}/replies"
+    for order, wanted in (("created_at", made[::-1]), ("created_at_asc", made)):
+        seen: list[int] = []
+        while True:
+            after = f"&after_id={seen[-1]}" if seen else ""
+            found = await call(server, "GET", f"{path}?limit=3&order_by={order}{after}")
+            if not found["replies"]:
+                break
+            seen += [one["id"] for one in found["replies"]]
+        assert seen == wanted
+    for query in ("order_by=favor_count", "order_by=x"):
+        answer = await call(server, "GET", f"{path}?{query}", status=400)
+        assert answer["error"] == "invalid_order_by"
+
+
+async def test_old_pages_send_old_tokens_and_orders(tmp_path: Path) -> None:
+    config = config_in(tmp_path, compat=CompatConfig(legacy_clients=True))
+    async with running(config) as server:
+        comment = await say(server, await server.guest("Ann"))
+        for path in ("", f"/{comment['id']}", f"/{comment['id']}/replies", "?order_by=hot"):
+            await call(server, "GET", path, token="of.another.service")
+        await call(server, "POST", "", {"content": "x"}, token="of.another.service", status=401)
 
 
 async def test_chat_and_comments_of_one_page_do_not_disturb_each_other(server: Server) -> None:

@@ -59,12 +59,19 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def served(folder: Path, *, receive_bytes: int = 0) -> AsyncIterator[Served]:
-    """A running server, stopped at the end; `receive_bytes` the system keeps per connection."""
+async def served(
+    folder: Path, *, receive_bytes: int = 0, send_bytes: int = 0, **tables: Any
+) -> AsyncIterator[Served]:
+    """A running server, stopped at the end.
+
+    `receive_bytes` and `send_bytes` the system keeps per connection; `tables` are settings.
+    """
     listening = socket.create_server(("127.0.0.1", 0))
     if receive_bytes:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    app = make_app(config_in(folder))
+    if send_bytes:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
+    app = make_app(config_in(folder, **tables))
     runner = Runner(app, routes=plain_routes())
     await runner.setup()
     try:

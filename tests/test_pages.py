@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ async def test_the_first_call_says_what_a_page_is(server: Server) -> None:
     assert await about(server) == wanted
 
 
+async def test_what_is_left_out_may_be_said_later(server: Server) -> None:
+    ann = await server.guest("Ann")
+    await describe(server, ann, {"title": "My post"})
+    await describe(server, ann, {"address": f"{BLOG}/posts/1", "title": "Other"})
+    assert await about(server) == {"address": f"{BLOG}/posts/1", "title": "My post"}
+
+
 async def test_a_message_says_it_too(server: Server) -> None:
     ann = await server.guest("Ann")
     body = draft() | {"page": {"address": f"{BLOG}/chat", "title": "Chat"}}
@@ -80,6 +88,8 @@ async def test_a_message_says_it_too(server: Server) -> None:
         'https://blog.example.com/"onclick=',
         "https://blog.example.com/a b",
         "//blog.example.com/",
+        "https://blog.example.com/\u202e\ufffe",
+        "https://blog.example.com/\x85",
         "blog.example.com",
         f"{BLOG}/{'a' * 2048}",
     ],
@@ -111,6 +121,8 @@ async def test_moderators_change_it(server: Server) -> None:
     assert await about(server) == wanted
     given = {"site": 1, "slug": "/posts/1", "title": "Newer"}
     await VERBS["page-set"](server.services, given)
+    assert await about(server) == wanted | {"title": "Newer"}
+    assert (await server.call("PATCH", path, {"address": ""}, token=mo))[0] == 200
     assert await about(server) == {"address": "", "title": "Newer"}
 
 
@@ -170,6 +182,31 @@ async def test_who_has_the_old_page_open_sees_what_happens_on_the_new_one(server
             assert event["comment"] == comment
 
 
+async def test_who_has_the_old_page_open_misses_nothing_of_the_move(server: Server) -> None:
+    ann = await server.guest("Ann")
+    await say(server, ann, "first", page=OLD)
+    async with reader(server, ann, room=OLD) as (client, ready):
+        _, comment = await asyncio.gather(
+            move(server, "/old", "/new"), say(server, ann, "meanwhile", page=NEW)
+        )
+        last = ready["comments_revision"]
+        while True:
+            event = await frame(client, but=("presence", "ping", "room"))
+            if event["type"] == "page_moved":
+                last = event["revision"]
+                found = await call(server, "GET", "", page=OLD)
+                assert found["total"] >= 1
+            else:
+                assert event["revision"] == last + 1
+                assert event["comment"] == comment
+            if (await call(server, "GET", "", page=OLD))["total"] == 2:
+                break
+    await VERBS["room-open"](server.services, {"site": 1, "slug": "/old"})
+    await say(server, ann, "third", page=NEW)
+    async with reader(server, ann, room=OLD) as (_, old), reader(server, ann, room=NEW) as (_, new):
+        assert old["comments_revision"] == new["comments_revision"]
+
+
 async def test_moves_last_and_lead_on(tmp_path: Path) -> None:
     async with running(config_in(tmp_path)) as server:
         ann = await server.guest("Ann")
@@ -184,8 +221,13 @@ async def test_moves_last_and_lead_on(tmp_path: Path) -> None:
         # And back again.
         await move(server, "/c", "/b")
         for slug in ("/a", "/b", "/c"):
-            found = await call(server, "GET", "", page=f"site_id=1&slug={slug}")
-            assert (found["total"], found["comments"][0]["slug"]) == (2, "/b")
+            page = f"site_id=1&slug={slug}"
+            found = await call(server, "GET", "", page=page)
+            assert found["comments"][0]["slug"] == "/b"
+            # It takes new things again.
+            await say(server, ann, f"on {slug}", page=page)
+        assert found["total"] == 4
+        await server.post(ann, "in the room", room="site_id=1&slug=/b")
         assert await server.services.comments.recount() == (0, 0)
 
 
@@ -200,7 +242,6 @@ async def test_moves_that_make_no_sense(server: Server) -> None:
     ):
         with pytest.raises(Refused, match=word):
             await move(server, old, new)
-    assert len(await listed(server)) == 0
     assert (await call(server, "GET", "", page=NEW))["total"] == 1
 
 

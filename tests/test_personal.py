@@ -13,7 +13,7 @@ import pytest
 from talkee_lite.closing import REFUSED
 from talkee_lite.control import VERBS
 
-from .harness import ROOM, Server, config_in, free_limits, running
+from .harness import ROOM, Server, config_in, draft, free_limits, running
 from .test_comments import PAGE, call, listed, reply, say
 from .test_events import frame, reader
 
@@ -194,8 +194,56 @@ async def test_an_export_is_not_asked_for_without_end(tmp_path: Path) -> None:
         assert found == [200, 200, 429]
 
 
-async def test_leaving_frees_the_room_for_events(server: Server) -> None:
-    """Nothing is sent where nothing was written."""
+async def test_nothing_of_who_left_comes_back(server: Server) -> None:
+    for turn in range(5):
+        ann = await server.guest(f"Ann Exampleton {turn}")
+        user_id = (await server.call("GET", "/api/me", token=ann))[1]["data"]["id"]
+        late = [
+            server.call("PATCH", "/api/me", {"full_name": f"Exampleton {n}"}, token=ann)
+            for n in range(5)
+        ]
+        late += [
+            server.call("POST", f"/api/comments?{PAGE}", {"content": f"hush {n} " * 99}, token=ann)
+            for n in range(10)
+        ]
+        late += [
+            server.call("POST", f"/ws/messages?{ROOM}", draft(f"hush {n}"), token=ann)
+            for n in range(10)
+        ]
+        found = await asyncio.gather(*late[:12], leave(server, ann, "remove"), *late[12:])
+        assert {answer[0] for answer in found if isinstance(answer, tuple)} <= {200, 401}
+        kept = await everything(server)
+        for word in ("xampleton", "hush", "aHVzaC"):
+            assert word not in kept, turn
+        assert await server.services.comments.recount() == (0, 0)
+        (row,) = await server.services.db.fetch(
+            "select full_name from users where id = :id", {"id": user_id}
+        )
+        assert row["full_name"] == "deleted"
+
+
+async def test_leaving_while_a_page_moves(server: Server) -> None:
+    for turn in range(5):
+        old, new = f"site_id=1&slug=/{turn}", f"site_id=1&slug=/{turn}/new"
+        ann, ben = await server.guest("Ann"), await server.guest("Ben")
+        comment = await say(server, ben, f"of Ben {turn}", page=old)
+        path = f"/{comment['id']}"
+        for number in range(20):
+            await say(server, ann, f"of Ann {number}", page=old)
+            body = {"content": f"answer {number}"}
+            await call(server, "POST", f"{path}/replies", body, token=ann, page=old)
+        await call(server, "PUT", f"{path}/fav", token=ann, page=old)
+        await call(server, "DELETE", path, token=ben, page=old)
+        moving = {"site": 1, "slug": f"/{turn}", "new": f"/{turn}/new"}
+        await asyncio.gather(
+            leave(server, ann, "remove"), VERBS["page-move"](server.services, moving)
+        )
+        for page in (old, new):
+            assert await call(server, "GET", "", page=page) == {"total": 0, "comments": []}
+        assert await server.services.comments.recount() == (0, 0)
+
+
+async def test_leaving_is_quiet_where_nothing_was_written(server: Server) -> None:
     ann, ben = await server.guest("Ann"), await server.guest("Ben")
     async with reader(server, ben, room=ROOM) as (client, _):
         await leave(server, ann, "remove")

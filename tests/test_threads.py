@@ -11,6 +11,7 @@ import pytest
 
 from talkee_lite import threads as threads_module
 from talkee_lite.models import Changed, Order, PageEvent, RoomKey, Viewer
+from talkee_lite.store import comments as store
 from talkee_lite.threads import Own, Shape, Thread, Threads
 
 from .harness import Server, config_in, running
@@ -47,6 +48,33 @@ async def test_a_list_is_read_once(server: Server, monkeypatch: pytest.MonkeyPat
     assert wanted[0] == wanted[1]
     assert wanted[2][0] == liked
     assert wanted[2][1:] == wanted[0][1:]
+
+
+async def test_who_asks_at_once_shares_a_read(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await server.guest("Ann")
+    comment = await say(server, ann)
+    reads = 0
+    read = store.list_comments
+
+    async def counted(*given: Any, **more: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read(*given, **more)
+
+    monkeypatch.setattr(store, "list_comments", counted)
+    for _ in range(3):
+        server.services.comments.threads.clear()
+        reads = 0
+        found = await asyncio.gather(*(listed(server) for _ in range(50)))
+        assert all(one == [comment] for one in found)
+        assert reads < 5
+    # Who asks after a change does not get what was read before it.
+    lists = [asyncio.create_task(listed(server)) for _ in range(5)]
+    second = await say(server, ann, "second")
+    assert second in await listed(server)
+    await asyncio.gather(*lists)
 
 
 async def test_every_change_is_seen_at_once(server: Server) -> None:
@@ -148,7 +176,7 @@ def test_all_lists_together_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> No
         room = RoomKey(1, f"/{n}")
         with threads.reading(room) as reading:
             threads.keep(room, SHAPE, thread(5000), reading)
-            threads.keep_own(room, Viewer(7), Own({1: 2}), reading)
+            threads.keep_own(room, Viewer(7), SHAPE, Own({1: 2}), reading)
         assert threads._cost <= 100_000
     assert 5 < len(threads) < 10
     assert threads.find(RoomKey(1, "/99"), SHAPE, 0) is not None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..comment_lists import MOST_COUNTED, parse_window
-from ..comments import MOST_COMMENT
-from ..errors import CommentNotFound, InvalidBody, InvalidSiteId, ReplyNotFound
-from ..models import Caller, Comment, Reply, RoomKey
+from ..comment_lists import BY_TIME, MOST_COUNTED, parse_window
+from ..errors import CommentNotFound, InvalidBody, InvalidSiteId, ReplyNotFound, Unauthorized
+from ..models import Caller, Comment, Reply, RoomKey, Status
 from ..protocol import json_fragment, parse_number, parse_object, reply_fields, take_text
 from ..sites import checked_slug
 from .context import (
@@ -36,7 +35,7 @@ async def list_comments(request: Request) -> Answer:
     services = services_of(request)
     room = page_of(request, services)
     caller = await _caller_if_any(request, services)
-    window = parse_window(query_of(request))
+    window = parse_window(query_of(request), lenient=services.config.compat.legacy_clients)
     viewer = services.comments.viewer(caller, room.site_id)
     listed = await services.comments.list(room, window, viewer)
     return answer_bytes(b'{"ts":%d,"data":%b}' % (services.clock() // 1000, listed))
@@ -53,7 +52,8 @@ async def post_comment(request: Request) -> Answer:
     learn = learning_of(request, services, fields)
     address = address_of(request, services)
     comment, repeated = await services.comments.post(caller, room, content, address)
-    await learn()
+    if comment.status is Status.PUBLISHED:
+        await learn()
     return _answer_new(services, _comment(services, room, comment), repeated)
 
 
@@ -127,8 +127,8 @@ async def list_replies(request: Request) -> Answer:
     services = services_of(request)
     room = page_of(request, services)
     caller = await _caller_if_any(request, services)
-    given = {"order_by": "created_at"} | query_of(request)
-    window = parse_window(given)
+    lenient = services.config.compat.legacy_clients
+    window = parse_window(query_of(request), BY_TIME, lenient=lenient)
     viewer = services.comments.viewer(caller, room.site_id)
     total, replies = await services.comments.replies(room, _comment_id(request), window, viewer)
     shown = [_reply(services, room, reply) for reply in replies]
@@ -150,7 +150,8 @@ async def post_reply(request: Request) -> Answer:
     reply, repeated = await services.comments.reply(
         caller, room, _comment_id(request), content, reply_to, address_of(request, services)
     )
-    await learn()
+    if reply.status is Status.PUBLISHED:
+        await learn()
     return _answer_new(services, _reply(services, room, reply), repeated)
 
 
@@ -193,9 +194,8 @@ async def preview(request: Request) -> Answer:
     body = await body_of(request, services.config.limits.max_body_bytes)
     caller = await _caller_if_any(request, services)
     address = address_of(request, services)
-    services.comments.take_change(caller.user.id if caller else address, address)
-    content = take_text(parse_object(body), "content")
-    text = await services.comments.rendered(_site_id(request, services), content, MOST_COMMENT)
+    content, site_id = take_text(parse_object(body), "content"), _site_id(request, services)
+    text = await services.comments.preview(caller, site_id, content, address)
     return answer(services, {"content_html": text.html})
 
 
@@ -221,8 +221,18 @@ async def count(request: Request) -> Answer:
 
 
 async def _caller_if_any(request: Request, services: Services) -> Caller | None:
-    """Who asks, where a token adds to the answer. Raises Unauthorized for a bad one."""
-    return None if bearer_of(request) is None else await caller_of(request, services)
+    """Who asks, where a token adds to the answer. Raises Unauthorized for a bad one.
+
+    Old pages go on sending those of the service that is gone: for them it is as if they did not.
+    """
+    if bearer_of(request) is None:
+        return None
+    try:
+        return await caller_of(request, services)
+    except Unauthorized:
+        if services.config.compat.legacy_clients:
+            return None
+        raise
 
 
 def _site_id(request: Request, services: Services) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -71,7 +72,7 @@ class Services:
     reported_origins: dict[str, float] = field(default_factory=dict)
     addresses: dict[tuple[str | None, str], str] = field(default_factory=dict)
     """What `address_of` found for a peer and an X-Forwarded-For, bounded."""
-    counts: tuple[int, dict[str, int]] | None = None
+    counts: tuple[int, Future[dict[str, int]]] | None = None
 
 
 SERVICES = web.AppKey("services", Services)

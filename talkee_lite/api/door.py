@@ -132,7 +132,7 @@ class Door(asyncio.Protocol):
 
     def look_after(self, now: float) -> None:
         """End a connection on which nothing has happened for too long."""
-        unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        unsent = self.unsent()
         if unsent < self._unsent:
             self.heard_at = now
         self._unsent = unsent
@@ -157,7 +157,7 @@ class Door(asyncio.Protocol):
         # What was asked for is done, whether or not somebody still waits for the answer.
         self._transport = None
         self._waiting = b""
-        self._doors.open.pop(self, None)
+        self._doors.forget(self)
 
     def eof_received(self) -> bool:
         # Its client has asked its last; what it waits for it still gets.
@@ -166,10 +166,16 @@ class Door(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._doors.note_slow(self)
 
     def resume_writing(self) -> None:
         self._paused = False
+        self._doors.slow.pop(self, None)
         self._go_on()
+
+    def unsent(self) -> int:
+        """Bytes that wait for this client."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def data_received(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -298,7 +304,7 @@ class Door(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._transport = None
-        self._doors.open.pop(self, None)
+        self._doors.forget(self)
 
     def close(self) -> None:
         """End the connection once what was written is sent."""
@@ -327,6 +333,8 @@ class Doors:
         self.light = light
         self.make_protocol = make_protocol
         self.open: dict[Door, None] = {}
+        self.slow: dict[Door, None] = {}
+        """Those whose clients do not take their answers at once."""
         self.closing = False
         self.now = loop.time
         self._sweep_later = loop.call_later(_SWEEP_SECONDS, self._sweep)
@@ -334,6 +342,20 @@ class Doors:
     def make(self) -> Door:
         """The door of a new connection."""
         return Door(self)
+
+    def forget(self, door: Door) -> None:
+        """A door is no more."""
+        self.open.pop(door, None)
+        self.slow.pop(door, None)
+
+    def note_slow(self, door: Door) -> None:
+        """A client does not take its answer at once: all of them have a budget of bytes."""
+        self.slow[door] = None
+        most = self.services.config.limits.max_unsent_bytes_total
+        while len(self.slow) > 1 and sum(slow.unsent() for slow in self.slow) > most:
+            largest = max(self.slow, key=Door.unsent)
+            del self.slow[largest]
+            largest.cut()
 
     def _sweep(self) -> None:
         now = self.now()

@@ -47,8 +47,8 @@ async def change_page(request: Request) -> Answer:
     room = page_of(request, services)
     body = await body_of(request, services.config.limits.max_body_bytes)
     caller = await caller_of(request, services)
-    page = services.pages.parse(room.site_id, parse_object(body))
-    await services.pages.describe(caller, room, page)
+    change = services.pages.parse_change(room.site_id, parse_object(body))
+    await services.pages.describe(caller, room, *change)
     return await _answer_page(services, room)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from ..clock import SECOND
@@ -30,5 +31,10 @@ async def get_statistics(request: Request) -> Answer:
     check_page(request, services)
     now = services.clock()
     if services.counts is None or not 0 <= now - services.counts[0] < _COUNTS_FOR:
-        services.counts = (now, await count_all(services.db))
-    return answer(services, services.counts[1])
+        # Whoever asks meanwhile waits for the same count.
+        services.counts = (now, asyncio.ensure_future(count_all(services.db)))
+    try:
+        return answer(services, await asyncio.shield(services.counts[1]))
+    except Exception:
+        services.counts = None
+        raise

@@ -36,6 +36,7 @@ async def change_me(request: Request) -> Answer:
     raw = await body_of(request, services.config.limits.max_body_bytes)
     caller = await caller_of(request, services)
     name = take_text(parse_object(raw), "full_name")
+    check_sign_in_pace(request, services)
     return _answer_user(services, await services.people.rename(caller, name))
 
 

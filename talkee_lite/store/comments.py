@@ -100,14 +100,23 @@ async def list_comments(
     behind = ""
     if after_id is not None:
         last = await snapshot.fetch_one(
-            f"select {COMMENT} from comments as c where id = :id and page_id = :page_id",
-            {"id": after_id, "page_id": page["id"]},
+            f"select {COMMENT} from comments as c where id = :id and page_id = :page_id"
+            " and (status != 'pending' or user_id = :user_id or :sees_held)",
+            {
+                "id": after_id,
+                "page_id": page["id"],
+                "user_id": viewer.user_id,
+                "sees_held": int(viewer.sees_held),
+            },
         )
         if last is None:
             return page["comment_total"] + len(held), []
         behind = f" and (created_at, id) {_BEHIND[order]} (:created_at, :after_id)"
         after = key(comment_of(last))
         shown = [comment for comment in held if key(comment) > after]
+    total = page["comment_total"] + len(held)
+    if offset >= total:
+        return total, []
     # Held ones stand somewhere between those that are listed: as many more on both sides.
     before = max(0, offset - len(shown))
     rows = await snapshot.fetch(
@@ -123,7 +132,7 @@ async def list_comments(
     )
     found = merged([comment_of(row) for row in rows], shown, key)
     start = offset - before
-    return page["comment_total"] + len(held), found[start : start + limit]
+    return total, found[start : start + limit]
 
 
 async def _held_comments(snapshot: Snapshot, page_id: int, viewer: Viewer) -> list[Comment]:
@@ -150,12 +159,18 @@ async def shows_held(snapshot: Snapshot, room: RoomKey, viewer: Viewer) -> bool:
     return row is not None
 
 
-async def favourites_on(snapshot: Snapshot, room: RoomKey, user_id: int) -> Mapping[int, int]:
-    """What a user likes on a page: comment id → id of the favourite."""
+async def favourites_of(
+    snapshot: Snapshot, comment_ids: Sequence[int], user_id: int
+) -> Mapping[int, int]:
+    """What a user likes of some comments: comment id → id of the favourite."""
+    if not comment_ids:
+        return {}
+    names = {f"id{n}": comment_id for n, comment_id in enumerate(comment_ids)}
+    marks = ", ".join(f":{name}" for name in names)
     rows = await snapshot.fetch(
-        "select f.comment_id, f.id from favourites as f join comments as c on c.id = f.comment_id"
-        f" where f.user_id = :user_id and c.page_id = {PAGE_ID}",
-        where(room, user_id=user_id),
+        "select comment_id, id from favourites where user_id = :user_id"
+        f" and comment_id in ({marks})",
+        {"user_id": user_id, **names},
     )
     return {row["comment_id"]: row["id"] for row in rows}
 
@@ -245,7 +260,9 @@ def _write_comment(
         same = _same_comment(tx, page.id, new.author.id, new.same_since, values)
         if same is not None:
             return Changed(same, room)
-    if not new.may_write or (page is not None and page.closed):
+        if page.closed:
+            return Changed(None, room, is_closed=True)
+    if not new.may_write:
         return Changed(None, room)
     if page is None:
         page = pages[room] = _Open(make_page(tx, room, new.now)["id"], closed=False, revision=0)
@@ -292,7 +309,9 @@ def _same_comment(
         " and status in ('published', 'pending') order by id limit 1",
         {"user_id": user_id, "page_id": page_id, "since": since, **values},
     )
-    return comment_of(row) if row else None
+    if row is None:
+        return None
+    return comment_of(row, favourite_of(tx, row["id"], user_id) if row["favor_count"] else 0)
 
 
 def find_comment(tx: Transaction, room: RoomKey, comment_id: int) -> Comment | None:

@@ -243,11 +243,26 @@ def set_room_closed(tx: Transaction, room: RoomKey, closed: bool, now: int) -> R
     row = tx.fetch_one(
         "insert into pages (site_id, slug, closed, created_at)"
         " values (:site_id, :slug, :closed, :now) on conflict (site_id, slug) do update set"
-        " closed = :closed returning last_seq, closed, slow_seconds, revision",
+        " closed = :closed returning id",
         {"site_id": room.site_id, "slug": room.slug, "closed": int(closed), "now": now},
     )
     assert row is not None
+    return room_changed(tx, room)
+
+
+def room_changed(tx: Transaction, room: RoomKey) -> RoomChanged:
+    """A room as it is now, for its listeners."""
+    row = tx.fetch_one(_STATE, {"site_id": room.site_id, "slug": room.slug})
+    assert row is not None
     return RoomChanged(room, _state(row))
+
+
+# Of a page that moved the revision is that of the page where it is.
+_STATE = (
+    "select last_seq, closed, slow_seconds, coalesce((select new.revision from pages as new"
+    " where new.id = pages.moved_to), revision) as revision from pages"
+    " where site_id = :site_id and slug = :slug"
+)
 
 
 def _state(row: Row) -> RoomState:
@@ -304,9 +319,7 @@ async def is_closed(db: Database, room: RoomKey) -> bool:
 async def find_state(snapshot: Snapshot, room: RoomKey) -> RoomState:
     """What a room is like; the default for one in which nothing was said."""
     row = await snapshot.fetch_one(
-        "select last_seq, closed, slow_seconds, coalesce((select new.revision from pages as new"
-        " where new.id = pages.moved_to), revision) as revision from pages"
-        " where site_id = :site_id and slug = :slug",
+        _STATE,
         {"site_id": room.site_id, "slug": room.slug},
     )
     return _state(row) if row else RoomState()

@@ -65,13 +65,22 @@ async def read_page(db: Database, room: RoomKey) -> Page | None:
     return Page(row["address"], row["title"]) if row else None
 
 
-def describe_page(tx: Transaction, room: RoomKey, page: Page, *, anew: bool) -> bool:
-    """Note a page's address and title: once, or `anew`; False if there is no such page."""
-    kept = "" if anew else " and address = '' and title = ''"
-    changed = tx.execute(
-        "update pages set address = :address, title = :title"
-        f" where site_id = :site_id and slug = :slug{kept}",
+def learn_page(tx: Transaction, room: RoomKey, page: Page) -> None:
+    """Note a page's address and its title, each if it is not known yet."""
+    tx.execute(
+        "update pages set address = case address when '' then :address else address end,"
+        " title = case title when '' then :title else title end"
+        " where site_id = :site_id and slug = :slug",
         where(room, address=page.address, title=page.title),
+    )
+
+
+def describe_page(tx: Transaction, room: RoomKey, address: str | None, title: str | None) -> bool:
+    """Set a page's address and title, None: leave it; False if there is no such page."""
+    changed = tx.execute(
+        "update pages set address = coalesce(:address, address), title = coalesce(:title, title)"
+        " where site_id = :site_id and slug = :slug",
+        where(room, address=address, title=title),
     )
     return bool(changed)
 
@@ -92,17 +101,20 @@ async def list_moves(db: Database) -> dict[RoomKey, RoomKey]:
 def move_page(tx: Transaction, old: RoomKey, new: RoomKey, now: int) -> int | None:
     """Give `new` all comments of `old`, and whoever asks for `old` what is below `new`.
 
-    The revision that both have then; None if nothing was ever stored on `old`.
+    The revision that both have then; None if nothing was ever stored on `old`. A page that had
+    moved away and is moved to takes new things again.
     """
     source = find_page(tx, old)
     if source is None:
         return None
     target = find_page(tx, new) or make_page(tx, new, now)
     ids = {"old": source["id"], "new": target["id"]}
-    tx.execute("update comments set page_id = :new where page_id = :old", ids)
+    for some in ("listed = 1", "status = 'pending'"):  # what is gone stays where it was
+        tx.execute(f"update comments set page_id = :new where page_id = :old and {some}", ids)
     revision = int(max(source["revision"], target["revision"])) + 1
     tx.execute(
-        "update pages set revision = :revision, moved_to = null,"
+        "update pages set revision = :revision,"
+        " closed = case when moved_to is null then closed else 0 end, moved_to = null,"
         " comment_total = comment_total + (select comment_total from pages where id = :old),"
         " published_count = published_count + (select published_count from pages where id = :old)"
         " where id = :new",
@@ -127,39 +139,3 @@ async def count_pages(db: Database, site_id: int, slugs: Sequence[str]) -> Mappi
         {"site_id": site_id, **names},
     )
     return {row["slug"]: row["published_count"] for row in rows}
-
-
-# What is counted, counted anew.
-
-_WRONG_COMMENTS = (
-    "select c.id from comments as c where c.favor_count != (select count(*) from favourites as f"
-    " where f.comment_id = c.id) or c.reply_count != (select count(*) from replies as r"
-    " where r.comment_id = c.id and r.status = 'published')"
-)
-_WRONG_PAGES = (
-    "select p.id from pages as p where p.comment_total != (select count(*) from comments as c"
-    " where c.page_id = p.id and c.listed = 1) or p.published_count != (select count(*)"
-    " from comments as c where c.page_id = p.id and c.status = 'published') + (select count(*)"
-    " from replies as r join comments as c on c.id = r.comment_id where c.page_id = p.id"
-    " and r.status = 'published')"
-)
-
-
-def recount(tx: Transaction) -> tuple[int, int]:
-    """Set right the counts of comments and pages; how many of each were off."""
-    comments = tx.execute(
-        "update comments set favor_count = (select count(*) from favourites as f"
-        " where f.comment_id = comments.id), reply_count = (select count(*) from replies as r"
-        f" where r.comment_id = comments.id and r.status = 'published') where id in"
-        f" ({_WRONG_COMMENTS})",
-        {},
-    )
-    pages = tx.execute(
-        "update pages set comment_total = (select count(*) from comments as c"
-        " where c.page_id = pages.id and c.listed = 1), published_count = (select count(*)"
-        " from comments as c where c.page_id = pages.id and c.status = 'published')"
-        " + (select count(*) from replies as r join comments as c on c.id = r.comment_id"
-        f" where c.page_id = pages.id and r.status = 'published') where id in ({_WRONG_PAGES})",
-        {},
-    )
-    return comments, pages

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..models import RoomKey, User
-from .database import Database, Row
+from ..models import Comment, Reply, RoomKey, User
+from .comments import COMMENT, comment_of
+from .database import Database, Row, Snapshot
+from .replies import REPLY, reply_of
 from .users import COLUMNS, user_of
 from .writer import Transaction
 
@@ -56,20 +58,19 @@ _ABOUT = {
 _LEAST = -(2**63)
 
 
-async def read_about(db: Database, user_id: int) -> dict[str, list[Mapping[str, Any]]]:
+async def read_about(snapshot: Snapshot, user_id: int) -> dict[str, list[Mapping[str, Any]]]:
     """What is stored about a person beside what they wrote: table → rows."""
-    async with db.snapshot() as snapshot:
-        return {
-            name: [dict(row) for row in await snapshot.fetch(sql, {"user_id": user_id})]
-            for name, sql in _ABOUT.items()
-        }
+    return {
+        name: [dict(row) for row in await snapshot.fetch(sql, {"user_id": user_id})]
+        for name, sql in _ABOUT.items()
+    }
 
 
-async def read_written(db: Database, kind: str, user_id: int) -> AsyncIterator[list[Row]]:
+async def read_written(snapshot: Snapshot, kind: str, user_id: int) -> AsyncIterator[list[Row]]:
     """What a person wrote, of one of `WRITTEN`, in slices."""
     position, last = _LEAST, _LEAST
     while True:
-        rows = await db.fetch(
+        rows = await snapshot.fetch(
             _WRITTEN[kind],
             {"user_id": user_id, "position": position, "id": last, "most": _SLICE},
         )
@@ -82,47 +83,56 @@ async def read_written(db: Database, kind: str, user_id: int) -> AsyncIterator[l
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """Where a person left something that is there still."""
+    """Where a person left something that is there still: rooms, and ids."""
 
     rooms: Sequence[RoomKey]
-    comments: Sequence[tuple[RoomKey, int]]
-    replies: Sequence[tuple[RoomKey, int, int]]
-    """Each with its comment."""
-    favourites: Sequence[tuple[RoomKey, int]]
-    """Each by its comment."""
+    comments: Sequence[int]
+    replies: Sequence[int]
+    favourites: Sequence[int]
+    """By their comments."""
 
 
 async def find_traces(db: Database, user_id: int) -> Traces:
     """Everything of a person that could be erased."""
 
-    async def find(columns: str, rest: str) -> list[tuple[Any, ...]]:
-        rows = await db.fetch(
-            f"select p.site_id, p.slug{columns} from {rest}", {"user_id": user_id}
-        )
-        return [(RoomKey(row[0], row[1]), *tuple(row)[2:]) for row in rows]
+    async def ids(sql: str) -> list[int]:
+        return [row[0] for row in await db.fetch(sql, {"user_id": user_id})]
 
-    rooms = await find(
-        "",
-        "pages as p where p.id in (select distinct m.page_id from messages as m"
-        " where m.user_id = :user_id)",
+    rooms = await db.fetch(
+        "select p.site_id, p.slug from pages as p where p.id in"
+        " (select distinct m.page_id from messages as m where m.user_id = :user_id)",
+        {"user_id": user_id},
     )
-    comments = await find(
-        ", c.id",
-        "comments as c join pages as p on p.id = c.page_id where c.user_id = :user_id"
-        " and c.status != 'deleted'",
+    mine = "where user_id = :user_id"
+    return Traces(
+        rooms=[RoomKey(row["site_id"], row["slug"]) for row in rooms],
+        comments=await ids(f"select id from comments {mine} and status != 'deleted'"),
+        replies=await ids(f"select id from replies {mine} and status != 'deleted'"),
+        favourites=await ids(f"select comment_id from favourites {mine}"),
     )
-    replies = await find(
-        ", c.id, r.id",
-        "replies as r join comments as c on c.id = r.comment_id"
-        " join pages as p on p.id = c.page_id where r.user_id = :user_id"
-        " and r.status != 'deleted'",
+
+
+def find_comment(tx: Transaction, comment_id: int) -> tuple[RoomKey, Comment]:
+    """A comment that was stored once, and the page where it is."""
+    row = tx.fetch_one(
+        f"select {COMMENT}, p.site_id, p.slug from comments as c"
+        " join pages as p on p.id = c.page_id where c.id = :id",
+        {"id": comment_id},
     )
-    favourites = await find(
-        ", c.id",
-        "favourites as f join comments as c on c.id = f.comment_id"
-        " join pages as p on p.id = c.page_id where f.user_id = :user_id",
+    assert row is not None
+    return RoomKey(row["site_id"], row["slug"]), comment_of(row)
+
+
+def find_reply(tx: Transaction, reply_id: int) -> tuple[RoomKey, Reply]:
+    """As `find_comment`."""
+    row = tx.fetch_one(
+        f"select {REPLY}, p.site_id, p.slug from replies as r"
+        " join comments as c on c.id = r.comment_id join pages as p on p.id = c.page_id"
+        " where r.id = :id",
+        {"id": reply_id},
     )
-    return Traces([room for (room,) in rooms], comments, replies, favourites)
+    assert row is not None
+    return RoomKey(row["site_id"], row["slug"]), reply_of(row)
 
 
 def empty_user(tx: Transaction, user_id: int, now: int) -> User:

@@ -42,9 +42,18 @@ async def list_replies(
     *,
     limit: int,
     offset: int,
+    after_id: int | None,
     oldest_first: bool,
 ) -> tuple[int, Sequence[Reply]]:
-    """How many replies a comment has for a viewer, and some of them."""
+    """How many replies a comment has for a viewer, and some of them.
+
+    `after_id` is the last one that is known already, as for comments.
+    """
+    sign = 1 if oldest_first else -1
+
+    def key(reply: Reply) -> tuple[int, int]:
+        return sign * reply.created_at, sign * reply.id
+
     held: list[Reply] = []
     if viewer.user_id:
         rows = await snapshot.fetch(
@@ -59,25 +68,45 @@ async def list_replies(
             },
         )
         held = [reply_of(row) for row in rows]
-    before = max(0, offset - len(held))
-    order = "created_at, id" if oldest_first else "created_at desc, id desc"
-    rows = await snapshot.fetch(
-        f"select {REPLY} from replies as r where comment_id = :comment_id"
-        f" and status = 'published' order by {order} limit :limit offset :offset",
-        {"comment_id": comment_id, "limit": limit + len(held), "offset": before},
-    )
     count = await snapshot.fetch_one(
         "select reply_count from comments where id = :id", {"id": comment_id}
     )
-    total = count["reply_count"] if count else 0
-    sign = 1 if oldest_first else -1
-    found = merged(
-        [reply_of(row) for row in rows],
-        held,
-        lambda reply: (sign * reply.created_at, sign * reply.id),
+    total = (count["reply_count"] if count else 0) + len(held)
+    shown, behind, last = held, "", None
+    if after_id is not None:
+        last = await snapshot.fetch_one(
+            f"select {REPLY} from replies as r where id = :id and comment_id = :comment_id"
+            " and (status != 'pending' or user_id = :user_id or :sees_held)",
+            {
+                "id": after_id,
+                "comment_id": comment_id,
+                "user_id": viewer.user_id,
+                "sees_held": int(viewer.sees_held),
+            },
+        )
+        if last is None:
+            return total, []
+        behind = f" and (created_at, id) {'>' if oldest_first else '<'} (:created_at, :after_id)"
+        after = key(reply_of(last))
+        shown = [reply for reply in held if key(reply) > after]
+    if offset >= total:
+        return total, []
+    before = max(0, offset - len(shown))
+    order = "created_at, id" if oldest_first else "created_at desc, id desc"
+    rows = await snapshot.fetch(
+        f"select {REPLY} from replies as r where comment_id = :comment_id"
+        f" and status = 'published'{behind} order by {order} limit :limit offset :offset",
+        {
+            "comment_id": comment_id,
+            "created_at": last["created_at"] if last else 0,
+            "after_id": after_id,
+            "limit": limit + len(shown),
+            "offset": before,
+        },
     )
+    found = merged([reply_of(row) for row in rows], shown, key)
     start = offset - before
-    return total + len(held), found[start : start + limit]
+    return total, found[start : start + limit]
 
 
 async def list_held_of(db: Database, site_id: int, most: int) -> Sequence[Row]:
@@ -109,14 +138,22 @@ def find_reply(tx: Transaction, comment_id: int, reply_id: int) -> Reply | None:
     return reply_of(row) if row else None
 
 
-def same_reply(tx: Transaction, page_id: int, user_id: int, text: Text, since: int) -> Reply | None:
-    """A reply with the same text by the same person anywhere on the page, not before `since`."""
+def same_reply(
+    tx: Transaction, comment_id: int, reply_to: int, user_id: int, text: Text, since: int
+) -> Reply | None:
+    """A reply of the same person with the same text to the same, not before `since`."""
     row = tx.fetch_one(
-        f"select {REPLY} from replies as r join comments as c on c.id = r.comment_id"
+        f"select {REPLY} from replies as r"
         " where r.user_id = :user_id and r.digest = :digest and r.created_at >= :since"
-        " and c.page_id = :page_id and r.content = :content"
+        " and r.comment_id = :comment_id and r.reply_to = :reply_to and r.content = :content"
         " and r.status in ('published', 'pending') order by r.id limit 1",
-        {"user_id": user_id, "page_id": page_id, "since": since, **text_row(text)},
+        {
+            "user_id": user_id,
+            "comment_id": comment_id,
+            "reply_to": reply_to,
+            "since": since,
+            **text_row(text),
+        },
     )
     return reply_of(row) if row else None
 
