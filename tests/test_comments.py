@@ -423,6 +423,25 @@ async def test_preview_is_what_would_be_stored(server: Server) -> None:
         assert status == wanted
 
 
+async def test_a_preview_may_name_a_site_that_is_there(server: Server) -> None:
+    async def preview(query: str, **headers: str) -> tuple[int, str]:
+        path, body = f"/api/preview{query}", {"content": "x"}
+        status, answer, _ = await server.call("POST", path, body, headers=headers)
+        return status, answer.get("error", "")
+
+    assert await preview("?site_id=1") == (200, "")
+    assert await preview("?site_id=") == (200, "")
+    for wrong in ("0", "x", "-1", "1.0"):
+        assert await preview(f"?site_id={wrong}") == (400, "invalid_site_id")
+    assert await preview("?site_id=99") == (404, "site_not_found")
+    await server.services.sites.add(
+        name="Other", origins=["https://other.example.com"], public_chat=False
+    )
+    origin = {"Origin": "https://other.example.com"}
+    assert await preview("", **origin) == (200, "")
+    assert await preview("?site_id=1", **origin) == (403, "origin_not_allowed")
+
+
 async def test_counts_of_many_pages_in_one_call(server: Server) -> None:
     token = await server.guest()
     comment = await say(server, token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..comment_lists import BY_TIME, MOST_COUNTED, parse_window
-from ..errors import CommentNotFound, InvalidBody, InvalidSiteId, ReplyNotFound, Unauthorized
+from ..errors import CommentNotFound, InvalidBody, ReplyNotFound, Unauthorized
 from ..models import Caller, Comment, Reply, RoomKey, Status
 from ..protocol import json_fragment, parse_number, parse_object, reply_fields, take_text
 from ..sites import checked_slug
@@ -17,12 +17,11 @@ from .context import (
     bearer_of,
     body_of,
     caller_of,
-    check_page,
     learning_of,
     page_of,
     query_of,
     services_of,
-    site_of,
+    site_if_any,
 )
 from .exchange import Answer, Request
 
@@ -190,12 +189,13 @@ async def approve_reply(request: Request) -> Answer:
 async def preview(request: Request) -> Answer:
     """What a text will look like."""
     services = services_of(request)
-    check_page(request, services)
+    site = site_if_any(request, services)
+    services.sites.check_origin(site, request.headers.get("origin"))
     body = await body_of(request, services.config.limits.max_body_bytes)
     caller = await _caller_if_any(request, services)
     address = address_of(request, services)
-    content, site_id = take_text(parse_object(body), "content"), _site_id(request, services)
-    text = await services.comments.preview(caller, site_id, content, address)
+    content = take_text(parse_object(body), "content")
+    text = await services.comments.preview(caller, site.id if site else 0, content, address)
     return answer(services, {"content_html": text.html})
 
 
@@ -233,14 +233,6 @@ async def _caller_if_any(request: Request, services: Services) -> Caller | None:
         if services.config.compat.legacy_clients:
             return None
         raise
-
-
-def _site_id(request: Request, services: Services) -> int:
-    """The site whose look a preview has; that of no site at all: 0."""
-    try:
-        return site_of(request, services).id
-    except InvalidSiteId:
-        return 0
 
 
 def _comment_id(request: Request) -> int:

@@ -132,11 +132,19 @@ def _header(request: Request, name: str) -> str | None:
 
 def site_of(request: Request, services: Services) -> Site:
     """The site that a request names. Raises InvalidSiteId or SiteNotFound."""
-    text = _header(request, "x-talkee-site-id") or query_of(request).get("site_id", "")
-    site_id = parse_number(text)
+    site_id = parse_number(_site_named(request))
     if site_id is None:
         raise InvalidSiteId(field="site_id")
     return services.sites.get(site_id)
+
+
+def site_if_any(request: Request, services: Services) -> Site | None:
+    """The site that a request may name. Raises what `site_of` does."""
+    return site_of(request, services) if _site_named(request) else None
+
+
+def _site_named(request: Request) -> str:
+    return _header(request, "x-talkee-site-id") or query_of(request).get("site_id", "")
 
 
 def room_of(request: Request, services: Services) -> RoomKey:
