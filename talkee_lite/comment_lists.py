@@ -19,7 +19,8 @@ from .threads import Own, Reading, Shape, Thread, Threads
 MOST_LISTED = 100
 MOST_COUNTED = 500
 """Pages in one call for counts."""
-_LISTED = 20
+LISTED = 20
+"""Comments or replies of a list for which no limit is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def parse_window(
         order = orders[0]
     else:
         raise InvalidOrderBy(field="order_by")
-    limit = _number(given, "limit", _LISTED)
+    limit = _number(given, "limit", LISTED)
     if limit > MOST_LISTED:
         raise InvalidPage(field="limit")
     offset = _number(given, "offset", 0, zero=True)

@@ -40,7 +40,9 @@ from .models import (
 )
 
 _UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_NUMBER = re.compile("[1-9][0-9]{0,15}")
+MOST_NUMBER = 10**16 - 1
+"""Numbers of clients have at most 16 digits."""
+_NUMBER = re.compile(rf"[1-9]\d{{0,{len(str(MOST_NUMBER)) - 1}}}", re.ASCII)
 
 
 def is_uuid(text: str) -> bool:

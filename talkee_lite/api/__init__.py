@@ -50,6 +50,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("PATCH", "/api/pages", sites.change_page),
     ("GET", "/api/assets", sites.list_assets),
     ("GET", "/api/stat/global", status.get_statistics),
+    ("GET", "/api/openapi.json", pages.get_document),
     ("GET", "/hc", status.health),
     ("GET", "/talkee.js", pages.get_file),
     ("GET", "/welcome.css", pages.get_file),

@@ -7,7 +7,14 @@ from typing import Any
 from ..comment_lists import BY_TIME, MOST_COUNTED, parse_window
 from ..errors import CommentNotFound, InvalidBody, ReplyNotFound, Unauthorized
 from ..models import Caller, Comment, Reply, RoomKey, Status
-from ..protocol import json_fragment, parse_number, parse_object, reply_fields, take_text
+from ..protocol import (
+    MOST_NUMBER,
+    json_fragment,
+    parse_number,
+    parse_object,
+    reply_fields,
+    take_text,
+)
 from ..sites import checked_slug
 from .context import (
     Services,
@@ -24,9 +31,6 @@ from .context import (
     site_if_any,
 )
 from .exchange import Answer, Request
-
-# As long as the numbers in addresses may be: 16 digits.
-_MOST_ID = 10**16 - 1
 
 
 async def list_comments(request: Request) -> Answer:
@@ -143,7 +147,7 @@ async def post_reply(request: Request) -> Answer:
     fields = parse_object(body)
     content = take_text(fields, "content")
     reply_to = fields.get("reply_to", 0)
-    if type(reply_to) is not int or not 0 <= reply_to <= _MOST_ID:
+    if type(reply_to) is not int or not 0 <= reply_to <= MOST_NUMBER:
         raise InvalidBody("reply_to must be the id of a reply.", field="reply_to")
     learn = learning_of(request, services, fields)
     reply, repeated = await services.comments.reply(

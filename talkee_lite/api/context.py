@@ -37,6 +37,7 @@ from ..rendering import Rendering
 from ..sites import Sites, checked_slug
 from ..store.database import Database
 from .exchange import Answer, Request
+from .files import File
 from .sockets import Sockets
 
 _BODY_SECONDS = 10
@@ -73,6 +74,7 @@ class Services:
     addresses: dict[tuple[str | None, str], str] = field(default_factory=dict)
     """What `address_of` found for a peer and an X-Forwarded-For, bounded."""
     counts: tuple[int, Future[dict[str, int]]] | None = None
+    document: File | None = None
 
 
 SERVICES = web.AppKey("services", Services)
@@ -86,7 +88,7 @@ def services_of(request: Request) -> Services:
     return services
 
 
-_PARAMETERS = frozenset(
+PARAMETERS = frozenset(
     {
         *("site_id", "slug", "filter", "before", "after", "limit"),
         *("offset", "after_id", "order_by"),
@@ -100,7 +102,7 @@ _MOST_FORWARDED = 256
 def _parse(query: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=False, errors="replace"):
-        if name in _PARAMETERS:
+        if name in PARAMETERS:
             found.setdefault(name, value)
     return found
 

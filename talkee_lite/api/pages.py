@@ -1,13 +1,13 @@
-"""The files that pages load, from memory: the script, and the page at `/`."""
+"""The files that pages load, from memory, the page at `/`, and the document on all there is."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from importlib.resources import files
 
+from ..protocol import dump_json
 from .context import services_of
 from .exchange import Answer, Request
+from .files import File, answer_file, make_file
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -15,19 +15,11 @@ PAGE_POLICY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    body: bytes
-    content_type: str
-    etag: str
+def _read(name: str, content_type: str) -> File:
+    return make_file((files("talkee_lite") / "web" / name).read_bytes(), content_type)
 
 
-def _read(name: str, content_type: str) -> _File:
-    body = (files("talkee_lite") / "web" / name).read_bytes()
-    return _File(body, content_type, hashlib.sha256(body).hexdigest()[:20])
-
-
-_FILES = {
+FILES = {
     "talkee.js": _read("talkee.js", "text/javascript; charset=utf-8"),
     "welcome.css": _read("welcome.css", "text/css; charset=utf-8"),
 }
@@ -38,24 +30,19 @@ async def get_file(request: Request) -> Answer:
     """A script or style sheet; any page may load it."""
     services_of(request)
     # By the route: an address may spell it in other ways.
-    file = _FILES[request.route.rstrip("/").rpartition("/")[2]]
-    headers = {
-        "Content-Type": file.content_type,
-        "Cache-Control": "no-cache",
-        "X-Content-Type-Options": "nosniff",
-        "Access-Control-Allow-Origin": "*",
-        "Cross-Origin-Resource-Policy": "cross-origin",
-        "ETag": f'"{file.etag}"',
-    }
-    if _is_known(request.all_of("if-none-match"), file.etag):
-        return Answer(status=304, headers=headers)
-    return Answer(file.body, headers=headers)
+    return answer_file(request, FILES[request.route.rstrip("/").rpartition("/")[2]])
 
 
-def _is_known(if_none_match: str, etag: str) -> bool:
-    """Whether a client holds this version already (RFC 9110, section 13.1.2)."""
-    known = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
-    return any(tag in ("*", f'"{etag}"') for tag in known)
+async def get_document(request: Request) -> Answer:
+    """This interface as an OpenAPI document."""
+    services = services_of(request)
+    if services.document is None:
+        # Loaded when somebody asks: it takes memory, and few do.
+        from .openapi import document
+
+        body = dump_json(document(services.config))
+        services.document = make_file(body, "application/json; charset=utf-8")
+    return answer_file(request, services.document)
 
 
 async def add_slash(request: Request) -> Answer:

@@ -1,0 +1,321 @@
+"""What every handler of the route table needs, takes, answers and refuses.
+
+To describe a new route, add its handler here; tests/test_openapi.py tells what is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...chat import MOST_LISTED as MOST_MESSAGES
+from ...comment_lists import LISTED, MOST_LISTED
+from ...errors import (
+    BadRequest,
+    Banned,
+    CommentDeleted,
+    CommentNotFound,
+    ExpectationFailed,
+    Forbidden,
+    InternalError,
+    InvalidBody,
+    InvalidContent,
+    InvalidData,
+    InvalidFilter,
+    InvalidMessageId,
+    InvalidName,
+    InvalidOrderBy,
+    InvalidPage,
+    InvalidReplyTo,
+    InvalidSiteId,
+    InvalidSlug,
+    MessageDeleted,
+    MessageIdConflict,
+    MessageNotFound,
+    MethodNotOffered,
+    NameReserved,
+    OriginNotAllowed,
+    PageNotFound,
+    RateLimited,
+    ReplyNotFound,
+    RequestTimeout,
+    RoomClosed,
+    SiteNotFound,
+    TooLarge,
+    TooManyConnections,
+    Unauthorized,
+    Unavailable,
+    UnsupportedCategory,
+    UnsupportedMediaType,
+    UpgradeRequired,
+    UserNotFound,
+)
+from ...models import Order
+from ...protocol import MOST_NUMBER
+from .. import auth, comments, messages, pages, sites, status, users
+from ..exchange import Handler
+from .parts import (
+    NOTHING,
+    Answer,
+    Need,
+    Operation,
+    Parameter,
+    Schema,
+    array,
+    bare,
+    data,
+    file,
+    number,
+    ref,
+    text,
+)
+from .shapes import ID, NUMBER, SLUG, UUID
+
+TAGS: dict[str, str] = {
+    "messages": "The chat of a room, and the socket by which it is pushed.",
+    "comments": "Comments below a page, replies to them, and likes.",
+    "auth": "Signing in and out.",
+    "users": "Whoever writes.",
+    "sites": "Web sites whose pages may use this server.",
+    "status": "How the server is doing.",
+    "pages": "What browsers load.",
+}
+"""The handlers' modules, in the order in which they are shown."""
+
+PATH: dict[str, Schema] = {"id": ID, "reply_id": ID, "message_id": UUID, "site_id": ID}
+"""What stands in a path, by the name that the route table gives it."""
+
+HEADERS: dict[str, Schema] = {
+    "X-Request-Id": text(1, description="The request's name in the server's log."),
+    "Retry-After": number(1, description="Seconds to wait."),
+    "Idempotent-Replayed": text(
+        enum=["true"], description="There if the same was sent before: that is answered."
+    ),
+    "ETag": text(3, description="Send it as `If-None-Match`, and get 304 while it is the same."),
+    "Content-Disposition": text(1),
+    "Upgrade": {"const": "websocket"},
+    "Connection": {"const": "Upgrade"},
+    "Sec-WebSocket-Accept": text(28, 28),
+    "Sec-WebSocket-Version": {"const": "13"},
+}
+REPLAYED = "Idempotent-Replayed"
+
+# What operations have in common.
+
+EVERY = Need((BadRequest, ExpectationFailed, InternalError, Unavailable))
+SITE_ID = Parameter(
+    "site_id",
+    ID,
+    "The site. The header `X-TALKEE-SITE-ID` counts more where it is given.",
+    required=True,
+)
+PAGE_SLUG = Parameter(
+    "slug",
+    SLUG,
+    "The page, usually by its path. The header `X-TALKEE-SITE-SLUG`, percent-encoded, counts more"
+    " where it is given.",
+    required=True,
+)
+PAGE = Need((InvalidSiteId, SiteNotFound, InvalidSlug, OriginNotAllowed), (SITE_ID, PAGE_SLUG))
+"""It is about a page of a site, which is a room as well."""
+NO_PAGE = Need((OriginNotAllowed,))
+"""It names no site: any site's pages may call it."""
+TOKEN = Need((Unauthorized,), security=({"token": []},))
+MAY_TOKEN = Need((Unauthorized,), security=({"token": []}, {}))
+BODY = Need((UnsupportedMediaType, TooLarge, RequestTimeout, InvalidBody))
+"""Comes with each `body`."""
+CHANGES = Need((Banned, RateLimited))
+MODERATES = Need((Forbidden,))
+WRITES = Need((Banned, RoomClosed, RateLimited))
+COMMENT = Need((CommentNotFound,))
+REPLY = Need((CommentNotFound, ReplyNotFound))
+
+# What queries hold.
+
+WINDOW = (
+    Parameter("limit", number(1, MOST_LISTED, default=LISTED)),
+    Parameter("offset", number(0, MOST_NUMBER, default=0)),
+    Parameter(
+        "after_id",
+        NUMBER,
+        "In the orders of time: go on behind the one with this id, instead of by `offset`.",
+    ),
+)
+LISTING_ERRORS = (InvalidPage, InvalidOrderBy)
+
+OPERATIONS: dict[Handler, Operation] = {
+    messages.open_socket: Operation(
+        Answer(
+            None,
+            "",
+            status=101,
+            headers=("Upgrade", "Connection", "Sec-WebSocket-Accept"),
+            about="From here on both sides speak WebSocket, in text frames of JSON.",
+            more={"x-websocket": {"sends": ref("AuthFrame"), "receives": ref("Event")}},
+        ),
+        (PAGE,),
+        tuple(
+            Parameter(name, schema, required=True, where="header")
+            for name, schema in {
+                "Connection": text(enum=["Upgrade"]),
+                "Upgrade": text(enum=["websocket"]),
+                "Sec-WebSocket-Version": text(enum=["13"]),
+                "Sec-WebSocket-Key": text(
+                    24,
+                    24,
+                    pattern="^[A-Za-z0-9+/]{21}[AQgw]==$",
+                    examples=["AAAAAAAAAAAAAAAAAAAAAA=="],
+                ),
+            }.items()
+        ),
+        errors=(UpgradeRequired, TooManyConnections),
+    ),
+    messages.list_messages: Operation(
+        bare(ref("Messages")),
+        (PAGE, MAY_TOKEN),
+        (
+            Parameter("filter", text(enum=["latest"])),
+            Parameter("before", NUMBER, "Those before this `seq`; not with `after`."),
+            Parameter("after", number(0, MOST_NUMBER), "Those after this `seq`."),
+            Parameter("limit", number(1, MOST_MESSAGES, default=MOST_MESSAGES)),
+        ),
+        errors=(InvalidFilter, InvalidPage),
+        notes="A token may be left out where the site's chat is public.",
+    ),
+    messages.post_message: Operation(
+        bare(ref("Message"), REPLAYED),
+        (PAGE, TOKEN, WRITES),
+        body=ref("MessageDraft"),
+        errors=(
+            *(InvalidMessageId, UnsupportedCategory, InvalidData),
+            *(MessageIdConflict, MessageDeleted),
+        ),
+    ),
+    messages.delete_message: Operation(
+        bare(ref("MessageDeletion")),
+        (PAGE, TOKEN),
+        errors=(MessageNotFound, Forbidden),
+    ),
+    comments.list_comments: Operation(
+        data(ref("Comments")),
+        (PAGE, MAY_TOKEN),
+        (
+            *WINDOW,
+            Parameter("order_by", text(enum=list(Order), default=Order.FAVOR_COUNT)),
+        ),
+        errors=LISTING_ERRORS,
+    ),
+    comments.post_comment: Operation(
+        data(ref("Comment"), REPLAYED),
+        (PAGE, TOKEN, WRITES),
+        body=ref("CommentDraft"),
+        errors=(InvalidContent,),
+    ),
+    comments.get_comment: Operation(data(ref("Comment")), (PAGE, MAY_TOKEN, COMMENT)),
+    comments.edit_comment: Operation(
+        data(ref("Comment")),
+        (PAGE, TOKEN, CHANGES, COMMENT),
+        body=ref("CommentText"),
+        errors=(InvalidContent, Forbidden),
+    ),
+    comments.delete_comment: Operation(
+        data(NOTHING), (PAGE, TOKEN, CHANGES, COMMENT), errors=(Forbidden,)
+    ),
+    comments.approve_comment: Operation(
+        data(ref("Comment")),
+        (PAGE, TOKEN, MODERATES, CHANGES, COMMENT),
+        errors=(CommentDeleted,),
+    ),
+    comments.favour: Operation(
+        data(ref("Comment")), (PAGE, TOKEN, CHANGES, COMMENT), errors=(CommentDeleted,)
+    ),
+    comments.unfavour: Operation(
+        data(ref("Comment")), (PAGE, TOKEN, CHANGES, COMMENT), errors=(CommentDeleted,)
+    ),
+    comments.list_replies: Operation(
+        data(ref("Replies")),
+        (PAGE, MAY_TOKEN, COMMENT),
+        (
+            *WINDOW,
+            Parameter(
+                "order_by",
+                text(enum=list(Order), default=Order.CREATED_AT),
+                "Newest first, but for `created_at_asc`.",
+            ),
+        ),
+        errors=LISTING_ERRORS,
+    ),
+    comments.post_reply: Operation(
+        data(ref("Reply"), REPLAYED),
+        (PAGE, TOKEN, WRITES, COMMENT),
+        body=ref("ReplyDraft"),
+        errors=(InvalidContent, InvalidReplyTo, CommentDeleted),
+    ),
+    comments.edit_reply: Operation(
+        data(ref("Reply")),
+        (PAGE, TOKEN, CHANGES, REPLY),
+        body=ref("ReplyText"),
+        errors=(InvalidContent, Forbidden),
+    ),
+    comments.delete_reply: Operation(
+        data(NOTHING), (PAGE, TOKEN, CHANGES, REPLY), errors=(Forbidden,)
+    ),
+    comments.approve_reply: Operation(
+        data(ref("Reply")),
+        (PAGE, TOKEN, MODERATES, CHANGES, REPLY),
+        errors=(CommentDeleted,),
+    ),
+    comments.preview: Operation(
+        data(ref("Preview")),
+        (NO_PAGE, MAY_TOKEN),
+        (replace(SITE_ID, required=False, about="The site on which it would be shown."),),
+        body=ref("CommentText"),
+        errors=(InvalidSiteId, SiteNotFound, InvalidContent, RateLimited),
+    ),
+    comments.count: Operation(
+        data(ref("Counts")),
+        body=ref("Slugs"),
+        errors=(SiteNotFound, OriginNotAllowed, InvalidSlug),
+    ),
+    auth.login: Operation(
+        data(ref("SignedIn")),
+        (NO_PAGE,),
+        body=ref("Login"),
+        errors=(MethodNotOffered, InvalidName, NameReserved, RateLimited),
+    ),
+    auth.renew: Operation(data(ref("SignedIn")), (NO_PAGE, TOKEN), errors=(RateLimited,)),
+    auth.logout: Operation(
+        data(NOTHING), (NO_PAGE, TOKEN), body=ref("Logout"), body_may_be_absent=True
+    ),
+    auth.list_methods: Operation(data(ref("Methods")), (NO_PAGE,)),
+    users.get_me: Operation(data(ref("User")), (NO_PAGE, TOKEN)),
+    users.change_me: Operation(
+        data(ref("User")), (NO_PAGE, TOKEN), body=ref("Name"), errors=(InvalidName, NameReserved)
+    ),
+    users.delete_me: Operation(
+        data(NOTHING), (NO_PAGE, TOKEN), body=ref("Leaving"), errors=(RateLimited, UserNotFound)
+    ),
+    users.export_me: Operation(
+        data(ref("Export"), "Content-Disposition"),
+        (NO_PAGE, TOKEN),
+        errors=(RateLimited, UserNotFound),
+    ),
+    users.get_user: Operation(data(ref("User")), (NO_PAGE,), errors=(UserNotFound,)),
+    users.get_avatar: Operation(file("image/svg+xml"), errors=(UserNotFound,)),
+    sites.get_site: Operation(data(ref("Site")), (NO_PAGE,), errors=(SiteNotFound,)),
+    sites.get_slug: Operation(data(ref("Tips")), (PAGE,)),
+    sites.get_page: Operation(data(ref("Page")), (PAGE,)),
+    sites.change_page: Operation(
+        data(ref("Page")),
+        (PAGE, TOKEN, MODERATES),
+        body=ref("PageDraft"),
+        errors=(PageNotFound,),
+    ),
+    sites.list_assets: Operation(data(array({}, maxItems=0)), (NO_PAGE,)),
+    status.get_statistics: Operation(data(ref("Statistics")), (NO_PAGE,)),
+    status.health: Operation(bare(ref("Health"))),
+    pages.get_document: Operation(Answer({"type": "object"}, headers=("ETag",))),
+    pages.get_file: Operation(
+        file({f"/{name}": kept.content_type for name, kept in pages.FILES.items()}, "ETag")
+    ),
+    pages.welcome: Operation(file("text/html; charset=utf-8")),
+}

@@ -1,0 +1,363 @@
+"""What objects look like on the wire, by name: those that clients send and those they get.
+
+protocol.py builds and reads them; tests hold these descriptions against real answers.
+"""
+
+from __future__ import annotations
+
+from ...auth import offered
+from ...comment_lists import MOST_COUNTED
+from ...comments import MOST_COMMENT, MOST_REPLY
+from ...config import Config
+from ...errors import all_refusals
+from ...models import Status, UserKind
+from ...pages import MOST_ADDRESS, MOST_TITLE
+from ...personal import Content
+from ...protocol import MOST_NUMBER
+from ...sites import MAX_SLUG
+from ...text import MAX_NAME
+from .parts import NOTHING, Schema, array, number, record, ref, text
+
+NUMBER = number(1, MOST_NUMBER)
+ID = NUMBER | {"examples": [1]}
+ID_OR_0 = number(0, MOST_NUMBER, examples=[0])
+COUNT = number(0)
+TIME = text(format="date-time", examples=["2026-02-06T08:26:17.800860Z"])
+TIME_OR_NEVER: Schema = {"type": ["string", "null"], "format": "date-time"}
+PLACE_OR_NONE: Schema = {"type": ["integer", "null"], "minimum": 1}
+UUID = text(format="uuid", examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"])
+# ECMA-262 has no lone surrogates to forbid.
+SLUG = text(
+    1,
+    MAX_SLUG,
+    pattern=r"^[^\u0000-\u0020\u007f-\u009f\ufffd][^\u0000-\u001f\u007f-\u009f\ufffd]*$",
+    examples=["/hello"],
+)
+# Something that is seen.
+_VISIBLE = r"[^\s\u0000-\u001f\u007f-\u009f\ufffe\uffff]"
+NAME = text(1, MAX_NAME, pattern=_VISIBLE, examples=["Ann"])
+FLAG: Schema = {"type": "boolean"}
+MESSAGE_FIELDS: dict[str, Schema] = {
+    "message_id": UUID,
+    "seq": PLACE_OR_NONE
+    | {
+        "description": "Its place in the room's record; null while it waits for approval.",
+        "examples": [815],
+    },
+    "category": {"const": "text"},
+    "data": text(1, description="Base64 of the text.", examples=["SGVsbG8h"]),
+    "created_at": TIME,
+    "user": ref("User"),
+    "status": {"const": Status.PENDING, "description": "There while it waits for approval."},
+}
+
+_LANG = text(
+    pattern="^([A-Za-z]{2})?$", description="For mails; kept in lower case.", examples=["en"]
+)
+LOGIN_FIELDS: dict[str, dict[str, Schema]] = {"guest": {"full_name": NAME}}
+"""What each way to sign in takes beside `method` and `lang`."""
+
+
+def shapes(config: Config) -> dict[str, Schema]:
+    """Every named shape, with the limits of these settings."""
+    return _requests(config) | _answers(config) | _export() | _frames()
+
+
+def _requests(config: Config) -> dict[str, Schema]:
+    most = config.limits.max_data_bytes
+    return {
+        "Login": _login(config),
+        "Logout": record("everywhere", everywhere=FLAG | {"default": False}),
+        "Name": record(full_name=NAME),
+        "Leaving": record(
+            content=text(enum=list(Content), description="What becomes of what was written.")
+        ),
+        "CommentText": record(content=_content(MOST_COMMENT)),
+        "CommentDraft": record("page", content=_content(MOST_COMMENT), page=ref("PageDraft")),
+        "PageDraft": record(
+            *("address", "title"),
+            address=text(
+                0,
+                MOST_ADDRESS,
+                description="Begins with one of the site's origins.",
+                examples=["https://blog.example.com/hello"],
+            ),
+            title=text(description=f"{MOST_TITLE} characters of it are kept.", examples=["Hello"]),
+        )
+        | {"description": "What a page is: the first that is said counts. Empty is unknown."},
+        "ReplyText": record(content=_content(MOST_REPLY)),
+        "ReplyDraft": record(
+            *("reply_to", "page"),
+            content=_content(MOST_REPLY),
+            reply_to=ID_OR_0
+            | {"default": 0, "description": "A reply to the same comment that this one answers."},
+            page=ref("PageDraft"),
+        ),
+        "MessageDraft": record(
+            "page",
+            message_id=UUID | {"description": "Made by the client, new for each message."},
+            category={"const": "text"},
+            data=text(
+                4,
+                (most + 2) // 3 * 4,
+                contentEncoding="base64",
+                # Canonical: no stray bits before the padding.
+                pattern="^([A-Za-z0-9+/]{4})*"
+                "([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
+                description=f"Base64 of 1 to {most:,} bytes that are not blank.",
+                examples=["SGVsbG8h"],
+            ),
+            page=ref("PageDraft"),
+        ),
+        "Slugs": record(site_id=ID, slugs=array(SLUG, maxItems=MOST_COUNTED)),
+    }
+
+
+def _login(config: Config) -> Schema:
+    ways = [
+        record("lang", method={"const": name}, **LOGIN_FIELDS[name], lang=_LANG)
+        for name in offered(config.auth)
+    ]
+    return ways[0] if len(ways) == 1 else {"oneOf": ways} if ways else record(method=text())
+
+
+def _content(most: int) -> Schema:
+    return text(
+        1,
+        most,
+        pattern=_VISIBLE,
+        description=f"Markdown; 1 to {most:,} characters after trimming.",
+        examples=["**Nice**, see https://example.com"],
+    )
+
+
+def _answers(config: Config) -> dict[str, Schema]:
+    written = {"created_at": TIME, "updated_at": TIME, "edited": FLAG, "creator": ref("User")}
+    messages = record(
+        "deleted",
+        ts=ref("Milliseconds"),
+        epoch=text(1, examples=["9a7f03c1"]),
+        seq=COUNT | {"description": "The room's position, read before the list."},
+        has_more=FLAG,
+        deleted=array(UUID, description="With `after` alone: messages deleted since."),
+        data=array(ref("Message"), description="Oldest first."),
+    )
+    if config.compat.legacy_clients:
+        messages = {"oneOf": [messages, array(ref("Message"))]}
+    return {
+        "Milliseconds": number(0, description="The server's time, in ms since 1970."),
+        "Error": record(
+            *("field", "suggestion"),
+            code=number(400, 599, description="The HTTP status."),
+            error=text(enum=list(dict.fromkeys(kind.code for kind in all_refusals()))),
+            msg=text(1, description="A sentence for a person."),
+            request_id=text(1, description="Also in the server's log."),
+            field=text(1, description="The one field or parameter at fault."),
+            suggestion=text(1, description="With `name_reserved`: a name that is free."),
+        ),
+        "User": record(
+            id=ID_OR_0,
+            mixin_user_id=UUID,
+            mixin_identity_number=text(1, examples=["0"]),
+            full_name=text(0, MAX_NAME, examples=["Ann"]),
+            avatar_url=text(examples=["https://talk.example.com/api/avatars/1.svg"]),
+            mvm_public_key=text(),
+            kind=text(enum=list(UserKind)),
+            created_at=TIME,
+        ),
+        "SignedIn": record(access_token=text(1), user=ref("User")),
+        "Methods": array(record(method=text(1, examples=["guest"]))),
+        "Message": record("status", **MESSAGE_FIELDS),
+        "Messages": messages,
+        "MessageDeletion": record(
+            message_id=UUID,
+            seq=PLACE_OR_NONE
+            | {
+                "description": "The deletion's own place; null if the message never had one.",
+            },
+        ),
+        "Comment": record(
+            id=ID,
+            user_id=ID_OR_0 | {"description": "0 for one that was deleted.", "examples": [1]},
+            site_id=ID,
+            slug=SLUG,
+            favor_count=COUNT,
+            reply_count=COUNT,
+            arweave_tx_hash={"const": ""},
+            content=text(0, MOST_COMMENT, examples=["**Nice**"]),
+            content_html=text(description="HTML made of `content`, safe to show."),
+            **written,
+            fav_id=ID_OR_0 | {"description": "The caller's favourite, or 0."},
+            rewards=array({}, maxItems=0),
+            reward=NOTHING,
+            status=text(enum=[Status.PUBLISHED, Status.PENDING, Status.DELETED]),
+        ),
+        "Comments": record(total=COUNT, comments=array(ref("Comment"))),
+        "Reply": record(
+            id=ID,
+            user_id=ID,
+            comment_id=text(pattern="^[1-9][0-9]*$", examples=["1"]),
+            reply_to=ID_OR_0,
+            content=text(1, MOST_REPLY, examples=["Thank you!"]),
+            content_html=text(),
+            **written,
+            status=text(enum=[Status.PUBLISHED, Status.PENDING]),
+        ),
+        "Replies": record(total=COUNT, replies=array(ref("Reply"))),
+        "Preview": record(content_html=text()),
+        "Counts": {
+            "type": "object",
+            "description": "What is published, for each slug that was asked for.",
+            "additionalProperties": COUNT,
+            "examples": [{"/a": 3, "/b": 0}],
+        },
+        "Site": record(
+            id=ID,
+            user_id=ID_OR_0,
+            origins=array(text(1, examples=["https://blog.example.com"])),
+            origin=text(description="The first of `origins`."),
+            name=text(1, examples=["My site"]),
+            use_arweave={"const": False},
+            reward_strategy={"const": 0},
+            public_chat=FLAG,
+            created_at=TIME,
+            updated_at=TIME,
+        ),
+        "Tips": record(site_id=ID, slug=SLUG, tips=array({}, maxItems=0)),
+        "Page": record(
+            site_id=ID, slug=SLUG, address=text(0, MOST_ADDRESS), title=text(0, MOST_TITLE)
+        ),
+        "Statistics": record(
+            users=COUNT, sites=COUNT, comments=COUNT, replies=COUNT, messages=COUNT
+        ),
+        "Health": record(version=text(1), uptime=COUNT | {"description": "Seconds."}),
+    }
+
+
+def _export() -> dict[str, Schema]:
+    """Everything about one person: near to how it is stored."""
+    status = text(enum=list(Status))
+    where = {"id": ID, "site_id": ID, "slug": SLUG}
+    written = {"created_at": TIME, "deleted_at": TIME_OR_NEVER}
+    texts = {"content": text(), "status": status, "edited": FLAG, "updated_at": TIME, **written}
+    return {
+        "Export": record(
+            exported_at=TIME,
+            user=record(
+                id=ID,
+                mixin_user_id=UUID,
+                mixin_identity_number=text(1),
+                full_name=text(),
+                mvm_public_key=text(),
+                is_guest=FLAG,
+                lang=text(),
+                banned_until=TIME_OR_NEVER,
+                ban_reason=text(),
+                created_at=TIME,
+                updated_at=TIME,
+            ),
+            identities=array(record(provider=text(1), subject=text(), created_at=TIME)),
+            sessions=array(
+                record(scope=text(1), created_at=TIME, expires_at=TIME, last_used_at=TIME)
+            ),
+            roles=array(record(site_id=ID_OR_0, role=text(1), created_at=TIME)),
+            messages=array(
+                record(
+                    **where,
+                    message_id=UUID,
+                    category=text(1),
+                    data=text(),
+                    status=status,
+                    seq=PLACE_OR_NONE,
+                    **written,
+                )
+            ),
+            comments=array(record(**where, **texts, favor_count=COUNT)),
+            replies=array(record(**where, **texts, comment_id=ID, reply_to=ID_OR_0)),
+            favourites=array(record(id=ID, comment_id=ID, created_at=TIME)),
+        )
+    }
+
+
+# Over the WebSocket.
+
+
+def _frames() -> dict[str, Schema]:
+    return {
+        "AuthFrame": {
+            "description": "What a client sends: first of all, and later to renew its token.",
+            "oneOf": [ref("PersonFrame"), ref("VisitorFrame")],
+        },
+        "PersonFrame": record(
+            *("events", "since"),
+            type={"const": "auth"},
+            token=text(1),
+            events=FLAG,
+            since=ref("Position"),
+        ),
+        "VisitorFrame": record(
+            type={"const": "auth"}, visitor={"const": True}, events={"const": True}
+        ),
+        "Position": record(epoch=text(), seq=COUNT)
+        | {"description": "What of a room's record a client holds."},
+        "RoomState": record(**_ROOM),
+        "Event": {
+            "description": "What a client gets. Ignore kinds that you do not know.",
+            "oneOf": [ref(_event_name(kind)) for kind in EVENTS],
+            "discriminator": {
+                "propertyName": "type",
+                "mapping": {kind: ref(_event_name(kind))["$ref"] for kind in EVENTS},
+            },
+        },
+    } | {
+        _event_name(kind): {
+            "type": "object",
+            "required": ["type", *event["required"]],
+            "properties": {"type": {"const": kind}, **event["properties"]},
+        }
+        for kind, event in EVENTS.items()
+    }
+
+
+def _event_name(kind: str) -> str:
+    return kind.title().replace("_", "") + "Event"
+
+
+_ROOM = {"closed": FLAG, "slow_seconds": COUNT}
+_PLACE = number(1, description="In the room's record.")
+_KNOWN_PLACE: Schema = {
+    "type": ["integer", "null"],
+    "minimum": 0,
+    "description": "The room's position; null for whoever does not get its record.",
+}
+_REVISION = COUNT | {"description": "Of the page's comments."}
+
+EVENTS: dict[str, Schema] = {
+    "ready": record(
+        *("recovered", "room"),
+        user={"oneOf": [ref("User"), NOTHING]},
+        epoch={"type": ["string", "null"]},
+        seq=_KNOWN_PLACE,
+        recovered=FLAG,
+        online=COUNT,
+        ping_interval={"type": "number"},
+        comments_revision=_REVISION,
+        room=ref("RoomState"),
+    ),
+    "message": record("status", **MESSAGE_FIELDS),
+    "message_deleted": record(seq=_PLACE, message_id=UUID, deleted_seq=_PLACE),
+    "messages_removed": record(seq=_PLACE, user_id=ID),
+    "gap": record(seq=_PLACE),
+    "presence": record(online=COUNT),
+    "room": record(**_ROOM),
+    "comment_created": record(revision=_REVISION, comment=ref("Comment")),
+    "comment_updated": record(revision=_REVISION, comment=ref("Comment")),
+    "comment_deleted": record(revision=_REVISION, comment_id=ID),
+    "reply_created": record(revision=_REVISION, reply=ref("Reply")),
+    "reply_updated": record(revision=_REVISION, reply=ref("Reply")),
+    "reply_deleted": record(revision=_REVISION, comment_id=ID, reply_id=ID),
+    "page_moved": record(**{"revision": _REVISION, "from": SLUG, "to": SLUG}),
+    "ping": record(seq=_KNOWN_PLACE, comments_revision=_REVISION),
+    "error": record(error={"const": "bad_frame"}, msg=text(1)),
+}
+"""What each event holds beside its `type`."""
