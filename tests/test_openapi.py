@@ -28,6 +28,7 @@ from talkee_lite.api.openapi.shapes import EVENTS, LOGIN_FIELDS
 from talkee_lite.app import make_app
 from talkee_lite.auth import LOGINS
 from talkee_lite.config import AuthConfig, CompatConfig, Config
+from talkee_lite.control import VERBS
 from talkee_lite.errors import (
     InvalidSite,
     MethodNotAllowed,
@@ -43,10 +44,12 @@ from talkee_lite.version import VERSION
 
 from .contract import Contract, body_schema, operations, resolved
 from .harness import JSON, ROOM, Server, config_in, draft, encode, free_limits, running
+from .receiver import receiving
 from .test_comments import PAGE, call, reply, say
 from .test_embedding import hosted
 from .test_events import frame, reader
 from .test_held import moderator
+from .test_webhooks import QUICK, config_for
 
 PACKAGE = Path(talkee_lite.__file__).parent
 DOCS = PACKAGE.parent / "docs"
@@ -406,6 +409,27 @@ async def test_comments_and_replies_are_as_described(server: Server, contract: C
     _, answer, _ = await server.call("POST", "/api/counts", body)
     assert answer["data"] == {"/posts/1": 1, "/other": 0}
     contract.check("Counts", answer["data"])
+
+
+async def test_webhooks_are_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talkee_lite.notify.dispatch.Pace", lambda: QUICK)
+    described = DOCUMENT["webhooks"]
+    async with receiving() as receiver:
+        config = config_for(tmp_path, receiver.url)
+        contract = Contract(config)
+        async with running(config) as server:
+            token = await server.guest()
+            await reply(server, token, await say(server, token))
+            await server.post(token)
+            found = await VERBS["site-webhook"](server.services, {"id": 1, "test": True})
+            assert found["test"] == ""
+            deliveries = await receiver.wait(len(described))
+    assert {delivery.event["type"] for delivery in deliveries} == set(described)
+    for delivery in deliveries:
+        request = described[delivery.event["type"]]["post"]
+        shape = request["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        contract.check(shape.rpartition("/")[2], delivery.event)
+        assert {parameter["name"] for parameter in request["parameters"]} <= set(delivery.headers)
 
 
 def test_every_answer_in_the_docs_is_as_described() -> None:

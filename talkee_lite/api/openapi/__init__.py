@@ -21,6 +21,7 @@ from ..exchange import Handler
 from .operations import BODY, EVERY, HEADERS, OPERATIONS, PATH, REPLAYED, TAGS
 from .parts import JSON, Answer, Operation, Parameter, Schema, ref
 from .shapes import shapes
+from .webhooks import notices, webhooks
 
 _ABOUT = (
     "Live chat rooms and threaded comments for one's own site. Every error has the same shape; its"
@@ -44,8 +45,9 @@ def document(config: Config) -> dict[str, Any]:
         "servers": [{"url": config.server.public_url or _RELATIVE}],
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": _paths(),
+        "webhooks": webhooks(),
         "components": {
-            "schemas": shapes(config),
+            "schemas": shapes(config) | notices(),
             "responses": _shared_responses(),
             "headers": {
                 name: {"required": name != REPLAYED, "schema": schema}
