@@ -51,7 +51,7 @@ def parse_window(
     elif lenient:
         order = orders[0]
     else:
-        raise InvalidOrderBy(field="order_by")
+        raise InvalidOrderBy(f"order_by must be one of {', '.join(orders)}.", field="order_by")
     limit = _number(given, "limit", LISTED)
     if limit > MOST_LISTED:
         raise InvalidPage(field="limit")

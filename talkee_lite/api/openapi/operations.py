@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...chat import MOST_LISTED as MOST_MESSAGES
-from ...comment_lists import LISTED, MOST_LISTED
+from ...comment_lists import BY_TIME, LISTED, MOST_LISTED
 from ...errors import (
     BadRequest,
     Banned,
@@ -236,11 +236,7 @@ OPERATIONS: dict[Handler, Operation] = {
         (PAGE, MAY_TOKEN, COMMENT),
         (
             *WINDOW,
-            Parameter(
-                "order_by",
-                text(enum=list(Order), default=Order.CREATED_AT),
-                "Newest first, but for `created_at_asc`.",
-            ),
+            Parameter("order_by", text(enum=list(BY_TIME), default=BY_TIME[0])),
         ),
         errors=LISTING_ERRORS,
     ),
