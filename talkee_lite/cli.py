@@ -262,23 +262,24 @@ def _announce(config: Config, address: str) -> None:
 
 
 def _check_config(options: argparse.Namespace, config: Config) -> int:
-    from .config import TABLES, settings_of
+    from .config import TABLES, SiteConfig, settings_of
 
     for name, table in TABLES.items():
         print(f"[{name}]")
         for key in settings_of(table):
             value = getattr(getattr(config, name), key)
-            shown = "(set)" if key == "jwt_secret" and value else _toml(value)
-            print(f"{key} = {shown}")
+            print(f"{key} = {_shown(key, value)}")
         print()
     for site in config.sites:
-        print(f"[[sites]]\nid = {site.id}\nname = {_toml(site.name)}")
-        print(f"origins = {_toml(site.origins)}\npublic_chat = {_toml(site.public_chat)}")
-        hook = "(set)" if site.webhook_url else '""'
-        print(f"webhook_url = {hook}\n")
-    print(f"# database file: {config.database.path.absolute()}")
-    print("# the settings are good")
+        print("[[sites]]")
+        for key in settings_of(SiteConfig):
+            print(f"{key} = {_shown(key, getattr(site, key))}")
+        print()
     return 0
+
+
+def _shown(key: str, value: Any) -> str:
+    return "(set)" if key.endswith(("_secret", "webhook_url")) and value else _toml(value)
 
 
 def _toml(value: Any) -> str:
