@@ -158,7 +158,8 @@ async def test_joining_while_others_post_neither_loses_nor_doubles(server: Serve
             since = None
             if held is not None:
                 since = {"epoch": server.services.db.epoch, "seq": held}
-            async with reader(server, token, since) as (client, ready):
+            # In the storm its close frame waits behind what it does not read any more.
+            async with reader(server, token, since, close_timeout=0.1) as (client, ready):
                 if held is None or not ready["recovered"]:
                     held = ready["seq"]
                 for _ in range(20 + n):
@@ -399,7 +400,9 @@ async def test_a_token_can_be_renewed_and_an_error_told_during_a_replay(tmp_path
         since = {"epoch": server.services.db.epoch, "seq": 0}
         sock = socket.create_connection(("127.0.0.1", server.port))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        async with connect(f"{server.ws_url}?{ROOM}", sock=sock, max_queue=1) as client:
+        async with connect(
+            f"{server.ws_url}?{ROOM}", sock=sock, max_queue=1, close_timeout=0.1
+        ) as client:
             (connection,) = server.services.sockets.connections
             assert connection._transport is not None
             theirs = connection._transport.get_extra_info("socket")

@@ -465,6 +465,8 @@ async def test_after_three_days_of_failures_an_event_is_given_up(
         async with a_telling_world(tmp_path, receiver) as world:
             await world.comment("Ann", A, "one")
             await world.comment("Ann", A, "two")
+            # Their three days begin when they are noticed.
+            await world.standing(lambda _, waiting: waiting == 2)
             for days in range(1, 4):
                 await world.standing(lambda delivery, _, n=days: delivery.failures == n)  # type: ignore[misc]
                 world.clock.now += DAY - HOUR
