@@ -25,14 +25,17 @@ from .api.framework import edge
 from .api.sockets import Sockets
 from .auth import offered
 from .auth.tokens import Tokens, load_secret
+from .byte_cache import ByteCache
+from .changes import Changes
 from .chat import Chat
 from .clock import Clock, steady_clock, system_clock
 from .comments import Comments
 from .config import Config
 from .errors import Unavailable
+from .forms import Forms
 from .hub import Hub
 from .limits import Buckets, Limits
-from .models import Several
+from .models import RoomKey, Several
 from .notify import channels
 from .notify.dispatch import Dispatcher
 from .pages import Pages
@@ -42,12 +45,15 @@ from .records import Records
 from .rendering import Rendering
 from .sites import Sites
 from .store.database import Database
+from .thread_pages import ThreadPages
 
 _log = logging.getLogger(__name__)
 _HOUSEKEEPING_SECONDS = 3600.0
 _SOCKET_SECONDS = 2.0
 # How much oftener than writing something new one may change something.
 _CHANGES = 5
+# What was made of threads, kept for whoever asks next.
+_MADE_BYTES = 16 * 1024 * 1024
 # Files that a process needs beside its sockets: the database, the log, connections in HTTP.
 _RESERVED_FILES = 256
 
@@ -113,6 +119,7 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         legacy=config.compat.legacy_clients,
     )
     comments = Comments(db, people, sites, pace, change_pace, clock, steady_clock)
+    changes = Changes(people, clock)
 
     dispatcher = Dispatcher(db, sites, people, channels(config, secret, clock), clock)
 
@@ -122,7 +129,12 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
             results = list(_each(results))
             pages.note(results)
         comments.threads.note(results)
+        changes.note(results)
         chat.publish(results, answer)
+
+    def made_anew(room: RoomKey) -> None:
+        comments.threads.drop(room)
+        changes.changed(room)
 
     db.publish_with(after_commit)
     await sites.start()
@@ -147,7 +159,11 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         chat=chat,
         comments=comments,
         pages=pages,
-        rendering=Rendering(db, sites, comments.threads),
+        rendering=Rendering(db, sites, made_anew),
+        changes=changes,
+        thread_pages=ThreadPages(db, people, sites),
+        forms=Forms(secret, steady_clock),
+        made=ByteCache(_MADE_BYTES),
         personal=Personal(db, people, tokens.end, clock),
         dispatcher=dispatcher,
         sockets=Sockets(

@@ -211,6 +211,12 @@ class MessageIdConflict(Refused):
     sentence = "This message_id was already used in this room for something else."
 
 
+class FormExpired(Refused):
+    status = 409
+    code = "form_expired"
+    sentence = "This form was too old, or was sent before; send it again."
+
+
 class NameReserved(Refused):
     status = 409
     code = "name_reserved"

@@ -300,6 +300,21 @@ class Moved:
     new: RoomKey
 
 
+class Recounted(NamedTuple):
+    """How many comments and pages had counts that were off, and now are right."""
+
+    comments: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A page may have another address and title now, if it `is_known` at all."""
+
+    room: RoomKey
+    is_known: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Several:
     """What a job gives that changed more than one room or page: a result for each."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from .clock import Clock
 from .config import is_web_address
 from .errors import Forbidden, InvalidBody, InvalidSlug, PageNotFound, Unavailable
-from .models import Caller, Changed, Moved, Page, PageEvent, RoomKey, Several
+from .models import Caller, Changed, Described, Moved, Page, PageEvent, RoomKey, Several
 from .people import People
 from .protocol import take_optional_text
 from .sites import Sites
@@ -103,7 +103,7 @@ class Pages:
             return
         with suppress(Unavailable):
             # What was written is stored already; the next who writes says it again.
-            await self._db.write(lambda tx: store.learn_page(tx, room, page))
+            await self._db.write(lambda tx: _learn(tx, room, page))
             if page.address and page.title:
                 self._described[room] = None
             while len(self._described) > _MOST_DESCRIBED:
@@ -122,8 +122,10 @@ class Pages:
         """
         if caller is not None and not self._people.is_moderator(caller.user.id, room.site_id):
             raise Forbidden
-        done = await self._db.write(lambda tx: store.describe_page(tx, room, address, title))
-        if not done:
+        described = await self._db.write(
+            lambda tx: Described(room, store.describe_page(tx, room, address, title))
+        )
+        if not described.is_known:
             raise PageNotFound
 
     async def move(self, old: RoomKey, new: RoomKey) -> None:
@@ -164,6 +166,11 @@ class Pages:
                     if earlier != new
                 }
                 self._take(moves | {old: new})
+
+
+def _learn(tx: Transaction, room: RoomKey, page: Page) -> Described:
+    store.learn_page(tx, room, page)
+    return Described(room, is_known=True)
 
 
 def _checked_title(title: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from .markdown import to_html, version
-from .models import Site, Text
+from .models import RoomKey, Site, Text
 from .sites import Sites
 from .store import rendering as store
 from .store.database import Database
-from .threads import Threads
 
 _SLICE = 200
 
@@ -18,10 +18,11 @@ _SLICE = 200
 class Rendering:
     """Keeps the HTML of all sites at the version that is made now."""
 
-    def __init__(self, db: Database, sites: Sites, threads: Threads) -> None:
+    def __init__(self, db: Database, sites: Sites, changed: Callable[[RoomKey], None]) -> None:
+        """`changed` is told of each page of which something was made anew."""
         self._db = db
         self._sites = sites
-        self._threads = threads
+        self._changed = changed
         self._running = asyncio.Lock()
 
     async def renew(self) -> int:
@@ -52,7 +53,7 @@ class Rendering:
                 ]
                 await self._db.write(partial(store.replace_html, table=table, made=made))
                 for room in {one.room for one in old}:
-                    self._threads.drop(room)
+                    self._changed(room)
                 after, count = old[-1].id, count + len(old)
         await self._db.write(partial(store.note_version, site_id=site.id, version=wanted))
         return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -73,6 +74,20 @@ class Sites:
         """Raise OriginNotAllowed unless a page of `origin` may use `site`; None: no page."""
         if origin is not None and not self.allows(site, origin):
             raise OriginNotAllowed
+
+    def is_own(self, origin: str, host: str) -> bool:
+        """Whether `origin` is the server's own, which was reached at `host`.
+
+        While `public_url` is empty that is the host, if it is an address or this machine: a name
+        may be anybody's who lets it point here.
+        """
+        if self._public_origin:
+            return origin == self._public_origin
+        scheme, _, authority = origin.partition("://")
+        if scheme not in ("http", "https") or authority != host.lower():
+            return False
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or _is_address(name)
 
     def normal(self, origins: Iterable[str]) -> tuple[str, ...]:
         """Origins as they are kept. Raises InvalidSite."""
@@ -170,6 +185,14 @@ def _matches(origin: str, patterns: Iterable[str]) -> bool:
             ):
                 return True
     return False
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)

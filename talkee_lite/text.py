@@ -16,6 +16,10 @@ _INVISIBLE = re.compile(
 )
 
 
+# Marks that turn the direction of what follows (UAX 9, chapter 2).
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
 def clean_text(text: str) -> str:
     """`text` without control characters (line feed and tab stay) and what XML cannot hold."""
     return _UNWANTED.sub("", text)
@@ -32,6 +36,11 @@ def is_visible(text: str) -> bool:
 def clean_name(text: str) -> str:
     """A name on one line: cleaned, runs of white space made one space, trimmed. May be empty."""
     return " ".join(clean_text(text).split())
+
+
+def plain(text: str) -> str:
+    """A name among other text: as `clean_name`, and without marks that turn what is around it."""
+    return _TURNING.sub("", clean_name(text))
 
 
 def fold_name(name: str) -> str:

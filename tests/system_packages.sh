@@ -14,10 +14,10 @@ need strace strace
 need ip iproute2
 need cc gcc
 need node nodejs
+need npm npm
 need openssl openssl
 [ -f /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 if [ "${1:-}" = bench ]; then
-    need npm npm
     [ -f /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing="$missing libnginx-mod-nchan"
 fi
 

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -30,6 +31,7 @@ from talkee_lite.app import open_services
 from talkee_lite.store.lock import DatabaseInUse, read_holder
 
 from .harness import JSON, ROOM, config_in, draft, until
+from .reading import Got
 from .test_frames import RawClient, auth, handshake
 
 
@@ -135,6 +137,23 @@ async def test_one_signs_in_posts_reads_and_listens_below_the_path(host: Host) -
     status, listed, _ = await host.get(f"/talk/api/messages/?{ROOM}", headers=headers)
     assert status == 200
     assert json.loads(listed)["data"] == [posted]
+
+
+async def test_comments_are_read_written_and_followed_below_the_path(host: Host) -> None:
+    address = f"{host.url}/talk/t/1?slug=/a"
+    async with host.session.get(address) as response:
+        empty = Got(response.status, response.headers, await response.text(), address)
+    assert empty.status == 404
+    assert (await host.get(urlsplit(empty.link("stylesheet")).path))[0] == 200
+    form = {"token": empty.token, "name": "Ann", "content": "below"}
+    origin = {"Origin": "https://blog.example.com"}
+    async with host.session.post(address, data=form, headers=origin) as response:
+        assert (response.status, str(response.url)) == (200, address)
+        got = Got(response.status, response.headers, await response.text(), address)
+    assert got.anchors == ["c1"]
+    assert got.link("canonical") == "https://blog.example.com/talk/t/1?slug=/a"
+    status, _, headers = await host.get("/talk/t/7?slug=/a")
+    assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
 
 
 async def test_addresses_that_we_write_hold_the_public_path(host: Host) -> None:

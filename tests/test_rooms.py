@@ -452,7 +452,7 @@ async def test_a_handshake_without_a_good_key_is_a_bad_request(
 async def test_one_trailing_slash_is_ignored_and_two_are_not(
     server: Server, method: str, path: str
 ) -> None:
-    path = path.replace("{id}", "1").replace("{reply_id}", "1")
+    path = path.replace("{id}", "1").replace("{reply_id}", "1").replace("{site_id}", "1")
     path = path.replace("{message_id}", str(uuid.uuid4()))
     plain, slashed = [
         await raw_call(server, spelled, method=method)

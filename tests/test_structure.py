@@ -30,6 +30,9 @@ LAYER_OF = {
     "comments": "rules",
     "comment_changes": "rules",
     "comment_lists": "rules",
+    "changes": "rules",
+    "forms": "rules",
+    "thread_pages": "rules",
     "pages": "rules",
     "personal": "rules",
     "rendering": "rules",
@@ -42,11 +45,13 @@ LAYER_OF = {
 # Pure files, importable from everywhere, that import nothing but each other.
 PURE = {
     "avatar",
+    "byte_cache",
     "clock",
     "closing",
     "config",
     "errors",
     "hub",
+    "keys",
     "limits",
     "logs",
     "markdown",
@@ -178,6 +183,23 @@ def test_pure_files_import_nothing_but_each_other() -> None:
         for imported in imports(PACKAGE / f"{name}.py"):
             if imported.startswith("talkee_lite."):
                 assert imported.split(".")[1] in PURE, f"{name} imports {imported}"
+
+
+def test_html_is_trusted_in_one_place() -> None:
+    """What people wrote was sanitised when it was stored; everything else is escaped."""
+    found = [
+        (path.name, line.strip())
+        for path in sorted((PACKAGE / "web").iterdir())
+        for line in path.read_text().splitlines()
+        if re.search(r"\|\s*safe|autoescape", line)
+    ]
+    assert found == [
+        ("written.html", '<div class="text" dir="auto">{{ html | safe }}</div>'),
+    ]
+    for path in FILES:
+        assert "Markup" not in path.read_text()
+        assert not any(name.startswith("markupsafe") for name in imports(path))
+    assert (PACKAGE / "api/documents.py").read_text().count("autoescape=True") == 1
 
 
 def test_every_file_has_its_layer() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import auth, comments, messages, pages, sites, status, users
+from . import auth, comments, messages, pages, sites, status, thread_pages, users
 from .exchange import Handler
 from .framework import adapt, expect
 
@@ -52,7 +52,10 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/stat/global", status.get_statistics),
     ("GET", "/api/openapi.json", pages.get_document),
     ("GET", "/hc", status.health),
+    ("GET", "/t/{site_id}", thread_pages.show),
+    ("POST", "/t/{site_id}", thread_pages.send),
     ("GET", "/talkee.js", pages.get_file),
+    ("GET", "/thread.css", pages.get_file),
     ("GET", "/welcome.css", pages.get_file),
     ("GET", "/", pages.welcome),
 )

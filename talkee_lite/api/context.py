@@ -14,17 +14,21 @@ from aiohttp import web
 
 from ..auth import Login
 from ..auth.tokens import Tokens
+from ..byte_cache import ByteCache
+from ..changes import Changes
 from ..chat import Chat
 from ..clock import Clock, SteadyClock
 from ..comments import Comments
 from ..config import Config
 from ..errors import (
+    BadRequest,
     InvalidSiteId,
     RateLimited,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
+from ..forms import Forms
 from ..hub import Hub
 from ..limits import Limits
 from ..models import Caller, RoomKey, Site
@@ -36,11 +40,13 @@ from ..protocol import dump_json, parse_number, parse_object
 from ..rendering import Rendering
 from ..sites import Sites, checked_slug
 from ..store.database import Database
+from ..thread_pages import ThreadPages
 from .exchange import Answer, Request
 from .files import File
 from .sockets import Sockets
 
 _BODY_SECONDS = 10
+_MOST_FIELDS = 20
 
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
@@ -66,6 +72,11 @@ class Services:
     personal: Personal
     rendering: Rendering
     dispatcher: Dispatcher
+    changes: Changes
+    thread_pages: ThreadPages
+    forms: Forms
+    made: ByteCache[Any]
+    """Documents that were made of pages."""
     sockets: Sockets
     trusted: Networks
     started_at: float
@@ -91,7 +102,7 @@ def services_of(request: Request) -> Services:
 PARAMETERS = frozenset(
     {
         *("site_id", "slug", "filter", "before", "after", "limit"),
-        *("offset", "after_id", "order_by"),
+        *("offset", "after_id", "order_by", "comment", "reply"),
     }
 )
 _MOST_CACHED = 512
@@ -212,10 +223,31 @@ async def body_of(request: Request, most: int) -> bytes:
 
     Raises UnsupportedMediaType, TooLarge or RequestTimeout.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0]
-    if media_type.strip().lower() != "application/json":
+    if media_type_of(request) != "application/json":
         raise UnsupportedMediaType
     return await request.read(most, _BODY_SECONDS)
+
+
+def media_type_of(request: Request) -> str:
+    """What the request says that its body is, in lower case; "" if it does not."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def form_of(request: Request, most: int) -> dict[str, str]:
+    """The request's body as a form's fields, of each name the first (WHATWG URL, chapter 5).
+
+    Raises UnsupportedMediaType, TooLarge, RequestTimeout or BadRequest.
+    """
+    if media_type_of(request) != "application/x-www-form-urlencoded":
+        raise UnsupportedMediaType("Send the form as it is.")
+    body = (await request.read(most, _BODY_SECONDS)).decode(errors="replace")
+    try:
+        pairs = parse_qsl(
+            body, keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise BadRequest("The form has too many fields.") from None
+    return dict(reversed(pairs))
 
 
 async def json_of(request: Request, most: int) -> dict[str, Any]:

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..errors import Refused
     from .context import Services
+
+Explain = Callable[["Refused", str], "Answer"]
+"""Answers an error, given the request's id."""
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -22,10 +26,21 @@ class Request:
     `headers` has lower-case names (and finds them whatever their case); `target` is the request
     target as it was sent (RFC 9112, section 3.2); `peer` the address of the other end of the
     connection, None where that is a Unix socket; `match` the parts of the path that the route
-    names; `route` its pattern, "-" for an address that matches none.
+    names; `route` its pattern, "-" for an address that matches none. A handler sets `explain`
+    where an error is not answered as JSON.
     """
 
-    __slots__ = ("headers", "id", "match", "method", "peer", "route", "services", "target")
+    __slots__ = (
+        "explain",
+        "headers",
+        "id",
+        "match",
+        "method",
+        "peer",
+        "route",
+        "services",
+        "target",
+    )
 
     def __init__(
         self,
@@ -46,6 +61,7 @@ class Request:
         self.peer = peer
         self.route = route
         self.match = match
+        self.explain: Explain | None = None
 
     @property
     def path(self) -> str:

@@ -1,4 +1,4 @@
-"""What every request passes, whichever way it came: CORS, errors as JSON, and the log line."""
+"""What every request passes, whichever way it came: CORS, errors, and the log line."""
 
 from __future__ import annotations
 
@@ -44,14 +44,19 @@ def error_answer(refusal: Refused, request_id: str) -> Answer:
     if refusal.field is not None:
         body["field"] = refusal.field
     body.update(refusal.extra)
-    headers = {}
-    if refusal.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
+    headers = retry_header(refusal)
     if refusal.status == 426:
         headers.update({"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
     if isinstance(refusal, MethodNotAllowed):
         headers["Allow"] = ", ".join(sorted(refusal.allowed))
     return answer_bytes(dump_json(body), status=refusal.status, headers=headers)
+
+
+def retry_header(refusal: Refused) -> dict[str, str]:
+    """`Retry-After` in whole seconds, where an error says when to try again."""
+    if refusal.retry_after is None:
+        return {}
+    return {"Retry-After": str(max(1, math.ceil(refusal.retry_after)))}
 
 
 async def respond(request: Request, handler: Handler) -> Answer:
@@ -76,7 +81,7 @@ async def respond(request: Request, handler: Handler) -> Answer:
         )
         refusal = InternalError()
     if refusal is not None:
-        answer = error_answer(refusal, request.id)
+        answer = (request.explain or error_answer)(refusal, request.id)
         if isinstance(refusal, OriginNotAllowed):
             _report_origin(request)
     _finish(request, answer, refusal, started)

@@ -21,6 +21,7 @@ def _read(name: str, content_type: str) -> File:
 
 FILES = {
     "talkee.js": _read("talkee.js", "text/javascript; charset=utf-8"),
+    "thread.css": _read("thread.css", "text/css; charset=utf-8"),
     "welcome.css": _read("welcome.css", "text/css; charset=utf-8"),
 }
 _WELCOME = _read("welcome.html", "text/html; charset=utf-8")

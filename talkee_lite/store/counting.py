@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..models import Recounted
 from .database import Database
 from .writer import Transaction
 
@@ -61,8 +62,8 @@ async def find_wrong(db: Database) -> Wrong:
     return Wrong([row["id"] for row in comments], [row["id"] for row in pages])
 
 
-def set_right(tx: Transaction, wrong: Wrong) -> tuple[int, int]:
+def set_right(tx: Transaction, wrong: Wrong) -> Recounted:
     """Count these anew; how many comments and pages that were."""
     tx.execute_many(_COUNT_COMMENT, [{"id": number} for number in wrong.comments])
     tx.execute_many(_COUNT_PAGE, [{"id": number} for number in wrong.pages])
-    return len(wrong.comments), len(wrong.pages)
+    return Recounted(len(wrong.comments), len(wrong.pages))

@@ -18,7 +18,7 @@ from ...errors import Refused
 from ...version import VERSION
 from .. import ROUTES
 from ..exchange import Handler
-from .operations import BODY, EVERY, HEADERS, OPERATIONS, PATH, REPLAYED, TAGS
+from .operations import BODY, EVERY, FORM_BODY, HEADERS, OPERATIONS, PATH, REPLAYED, TAGS
 from .parts import JSON, Answer, Operation, Parameter, Schema, ref
 from .shapes import shapes
 from .webhooks import notices, webhooks
@@ -128,16 +128,23 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
             "description": "It is the one that the client holds.",
             "headers": _headers(["ETag"]),
         }
+    if operation.may_move:
+        answers["301"] = {
+            "description": "The page has moved there.",
+            "headers": _headers(["Location"]),
+        }
     for status, errors in _refused(operation):
-        is_shared = len(errors) == 1
+        is_shared = len(errors) == 1 and operation.errors_type == JSON
         shared = {"$ref": f"#/components/responses/{errors[0].code}"}
-        answers[str(status)] = shared if is_shared else _refusal(errors)
+        refusal = shared if is_shared else _refusal(errors, operation.errors_type)
+        answers[str(status)] = refusal
     return answers
 
 
 def _refused(operation: Operation) -> Iterator[tuple[int, list[type[Refused]]]]:
     """The errors that an operation may end in, by their status."""
-    needs = [EVERY, *operation.needs, *([BODY] if operation.body is not None else [])]
+    body = BODY if operation.body_type == JSON else FORM_BODY
+    needs = [EVERY, *operation.needs, *([body] if operation.body is not None else [])]
     errors = {error for need in needs for error in need.errors} | set(operation.errors)
     in_order = sorted(errors, key=lambda error: (error.status, error.code))
     for status, those in groupby(in_order, key=lambda error: error.status):
@@ -163,23 +170,25 @@ def _shared_responses() -> dict[str, Any]:
         errors[0].code: _refusal(errors)
         for operation in OPERATIONS.values()
         for _, errors in _refused(operation)
-        if len(errors) == 1
+        if len(errors) == 1 and operation.errors_type == JSON
     }
 
 
-def _refusal(errors: list[type[Refused]]) -> dict[str, Any]:
+def _refusal(errors: list[type[Refused]], media_type: str = JSON) -> dict[str, Any]:
     status = errors[0].status
     headers = {429: ["Retry-After"], 426: ["Upgrade", "Sec-WebSocket-Version"]}
     narrowed = {"code": {"const": status}, "error": {"enum": [error.code for error in errors]}}
+    if media_type == JSON:
+        media: Schema = {
+            "schema": {**ref("Error"), "properties": narrowed},
+            "examples": {error.code: {"value": _example(error)} for error in errors},
+        }
+    else:
+        media = {"examples": {error.code: {"value": error.sentence} for error in errors}}
     return {
         "description": " ".join(f"`{error.code}`: {error.sentence}" for error in errors),
         "headers": _headers(headers.get(status, [])),
-        "content": {
-            JSON: {
-                "schema": {**ref("Error"), "properties": narrowed},
-                "examples": {error.code: {"value": _example(error)} for error in errors},
-            }
-        },
+        "content": {media_type: media},
     }
 
 

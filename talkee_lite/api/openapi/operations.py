@@ -16,6 +16,7 @@ from ...errors import (
     CommentNotFound,
     ExpectationFailed,
     Forbidden,
+    FormExpired,
     InternalError,
     InvalidBody,
     InvalidContent,
@@ -51,9 +52,12 @@ from ...errors import (
 )
 from ...models import Order
 from ...protocol import MOST_NUMBER
-from .. import auth, comments, messages, pages, sites, status, users
+from .. import auth, comments, messages, pages, sites, status, thread_pages, users
+from ..documents import HTML as HTML_PAGE
 from ..exchange import Handler
 from .parts import (
+    FORM,
+    HTML,
     NOTHING,
     Answer,
     Need,
@@ -77,6 +81,7 @@ TAGS: dict[str, str] = {
     "users": "Whoever writes.",
     "sites": "Web sites whose pages may use this server.",
     "status": "How the server is doing.",
+    "thread_pages": "Comments as web pages, for people without JavaScript.",
     "pages": "What browsers load.",
 }
 """The handlers' modules, in the order in which they are shown."""
@@ -91,6 +96,8 @@ HEADERS: dict[str, Schema] = {
         enum=["true"], description="There if the same was sent before: that is answered."
     ),
     "ETag": text(3, description="Send it as `If-None-Match`, and get 304 while it is the same."),
+    "Last-Modified": text(29, 29, description="Send it as `If-Modified-Since`, without a tag."),
+    "Location": text(1),
     "Content-Disposition": text(1),
     "Upgrade": {"const": "websocket"},
     "Connection": {"const": "Upgrade"},
@@ -123,11 +130,25 @@ TOKEN = Need((Unauthorized,), security=({"token": []},))
 MAY_TOKEN = Need((Unauthorized,), security=({"token": []}, {}))
 BODY = Need((UnsupportedMediaType, TooLarge, RequestTimeout, InvalidBody))
 """Comes with each `body`."""
+FORM_BODY = Need((UnsupportedMediaType, TooLarge, RequestTimeout))
+"""Comes with each `body` that is a form."""
 CHANGES = Need((Banned, RateLimited))
 MODERATES = Need((Forbidden,))
 WRITES = Need((Banned, RoomClosed, RateLimited))
 COMMENT = Need((CommentNotFound,))
 REPLY = Need((CommentNotFound, ReplyNotFound))
+
+PART = Need(
+    (SiteNotFound, InvalidSlug, CommentNotFound),
+    (
+        Parameter("slug", SLUG, "The page, usually by its path.", required=True),
+        Parameter("comment", NUMBER, "This comment alone, with its replies."),
+        Parameter("after", NUMBER, "From behind this comment on; with `comment`, this reply."),
+        Parameter("reply", NUMBER, "With `comment`, not `after`: where this reply stands."),
+    ),
+)
+"""It is about a part of a page's comments."""
+STATE = ("ETag", "Last-Modified")
 
 # What queries hold.
 
@@ -312,6 +333,27 @@ OPERATIONS: dict[Handler, Operation] = {
     pages.get_document: Operation(Answer({"type": "object"}, headers=("ETag",))),
     pages.get_file: Operation(
         file({f"/{name}": kept.content_type for name, kept in pages.FILES.items()}, "ETag")
+    ),
+    thread_pages.show: Operation(
+        file(HTML_PAGE, *STATE),
+        (PART, NO_PAGE),
+        errors=(PageNotFound,),
+        errors_type=HTML,
+        may_move=True,
+    ),
+    thread_pages.send: Operation(
+        Answer(
+            None, "", status=303, headers=("Location",), about="It is stored, and stands there."
+        ),
+        (PART,),
+        body=ref("Form"),
+        body_type=FORM,
+        errors=(
+            *(Forbidden, FormExpired, MethodNotOffered, InvalidName, NameReserved),
+            *(InvalidContent, RoomClosed, CommentDeleted, RateLimited),
+        ),
+        errors_type=HTML,
+        notes="The form of that part, sent by a browser from there: `Origin` must be our own.",
     ),
     pages.welcome: Operation(file("text/html; charset=utf-8")),
 }

@@ -12,6 +12,8 @@ Schema = dict[str, Any]
 """A JSON Schema (draft 2020-12)."""
 
 JSON = "application/json"
+HTML = "text/html"
+FORM = "application/x-www-form-urlencoded"
 
 
 # Schemas.
@@ -117,4 +119,8 @@ class Operation:
     body_type: str = JSON
     body_may_be_absent: bool = False
     errors: tuple[type[Refused], ...] = ()
+    errors_type: str = JSON
+    """What errors are answered as."""
+    may_move: bool = False
+    """Whether it is 301 for a page that is elsewhere now."""
     notes: str = ""

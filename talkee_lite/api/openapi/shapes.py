@@ -109,6 +109,11 @@ def _requests(config: Config) -> dict[str, Schema]:
             ),
             page=ref("PageDraft"),
         ),
+        "Form": record(
+            token=text(1, description="What stands in the form."),
+            name=NAME,
+            content=_content(MOST_COMMENT),
+        ),
         "Slugs": record(site_id=ID, slugs=array(SLUG, maxItems=MOST_COUNTED)),
     }
 
