@@ -32,6 +32,7 @@ from .clock import Clock, steady_clock, system_clock
 from .comments import Comments
 from .config import Config
 from .errors import Unavailable
+from .feeds import Feeds
 from .forms import Forms
 from .hub import Hub
 from .limits import Buckets, Limits
@@ -52,7 +53,7 @@ _HOUSEKEEPING_SECONDS = 3600.0
 _SOCKET_SECONDS = 2.0
 # How much oftener than writing something new one may change something.
 _CHANGES = 5
-# What was made of threads, kept for whoever asks next.
+# What was made of threads and feeds, kept for whoever asks next.
 _MADE_BYTES = 16 * 1024 * 1024
 # Files that a process needs beside its sockets: the database, the log, connections in HTTP.
 _RESERVED_FILES = 256
@@ -162,6 +163,7 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         rendering=Rendering(db, sites, made_anew),
         changes=changes,
         thread_pages=ThreadPages(db, people, sites),
+        feeds=Feeds(db, secret, public_url),
         forms=Forms(secret, steady_clock),
         made=ByteCache(_MADE_BYTES),
         personal=Personal(db, people, tokens.end, clock),

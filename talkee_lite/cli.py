@@ -138,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     hook.add_argument("id", type=int, help="the site's id")
     hook.add_argument("--test", action="store_true", help="send a test event first")
     hook.add_argument("--json", action="store_true", help="as JSON")
+    feed = verb(sites, "feed", _site_feed, "print the address of the owner's feed")
+    feed.add_argument("id", type=int, help="the site's id")
     for each in (add, change):
         each.add_argument(
             "--public-chat",
@@ -380,6 +382,11 @@ def _site_webhook(options: argparse.Namespace, config: Config) -> int:
         raise _Failed(f"the test did not arrive: {hook['test']}")
     if options.test and not options.json:
         print("test       arrived")
+    return 0
+
+
+def _site_feed(options: argparse.Namespace, config: Config) -> int:
+    print(_ask(config, "site-feed", {"id": options.id}))
     return 0
 
 

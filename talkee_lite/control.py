@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .clock import SECOND
 from .closing import BANNED, REFUSED
 from .errors import InvalidBody, NotFound
+from .feeds import FeedKind
 from .models import FOREVER, Hold, RoomKey, User
 from .personal import Content
 from .protocol import rfc3339, site_fields, user_fields
@@ -183,6 +184,12 @@ def _number(given: dict[str, Any], name: str) -> int:
     return value
 
 
+async def show_feed(services: Services, given: dict[str, Any]) -> Any:
+    """Where the owner's feed of site `id` is, with its key."""
+    site = services.sites.get(_number(given, "id"))
+    return services.feeds.address(FeedKind.OWNER, site.id)
+
+
 async def delete_message(services: Services, given: dict[str, Any]) -> Any:
     """Erase message `message_id` of the room `site`, `slug`."""
     deleted = await services.chat.delete_as_owner(
@@ -340,6 +347,7 @@ VERBS: dict[str, Verb] = {
     "site-add": add_site,
     "site-set": set_site,
     "site-webhook": show_webhook,
+    "site-feed": show_feed,
     "message-delete": delete_message,
     "comment-held": list_held,
     "comment-approve": approve_comment,

@@ -26,11 +26,12 @@ HERE = Path(__file__).parent
 PAGE = "site_id=1&slug=/hello"
 """The page that the document's examples name."""
 # What takes the connection away from HTTP, what is read to begin with, and what needs a form that
-# was given out.
+# was given out, or the owner's key.
 UNREACHED = {
     ("GET", "/ws"),
     ("GET", "/api/openapi.json"),
     ("POST", "/t/{site_id}"),
+    ("GET", "/feeds/{site_id}/owner.atom"),
 }
 
 

@@ -152,6 +152,10 @@ async def test_comments_are_read_written_and_followed_below_the_path(host: Host)
         got = Got(response.status, response.headers, await response.text(), address)
     assert got.anchors == ["c1"]
     assert got.link("canonical") == "https://blog.example.com/talk/t/1?slug=/a"
+    feed = urlsplit(got.link("alternate"))
+    status, text, _ = await host.get(f"{feed.path}?{feed.query}")
+    assert (status, feed.path) == (200, "/talk/feeds/1/page.atom")
+    assert 'href="https://blog.example.com/talk/t/1?slug=/a&amp;comment=1#c1"' in text
     status, _, headers = await host.get("/talk/t/7?slug=/a")
     assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
 

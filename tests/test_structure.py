@@ -31,6 +31,7 @@ LAYER_OF = {
     "comment_changes": "rules",
     "comment_lists": "rules",
     "changes": "rules",
+    "feeds": "rules",
     "forms": "rules",
     "thread_pages": "rules",
     "pages": "rules",

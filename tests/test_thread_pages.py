@@ -77,6 +77,7 @@ async def test_a_page_as_people_read_it(server: Server, tmp_path: Path) -> None:
     back = got.find("//h1/a")
     assert (back.text, back.get("href")) == ("A <title>", f"{BLOG}/posts/1?a=b&c")
     assert got.link("canonical") == f"{server.url}{PAGE}"
+    assert got.link("alternate") == f"{server.url}/feeds/1/page.atom?slug=/posts/1"
     assert (got.link("prev"), got.link("next")) == ("", "")
     assert got.tree.xpath("//meta[@name='robots']") == []
     names = got.tree.xpath("//article/header/*[self::h2 or self::h3]/bdi/text()")
@@ -503,11 +504,11 @@ async def test_html_that_is_made_anew_is_another_state(server: Server) -> None:
     await comments(server, 1)
     await execute(server, "update comments set html = '<p>old</p>', html_version = 0")
     await execute(server, "delete from meta where key like 'html_version%'")
-    for path in (PAGE,):
+    for path in (PAGE, "/feeds/1/page.atom?slug=/posts/1", "/feeds/1/site.atom"):
         old = await get(server, path)
         assert "old" in old.text
     await server.services.rendering.renew()
-    for path in (PAGE,):
+    for path in (PAGE, "/feeds/1/page.atom?slug=/posts/1", "/feeds/1/site.atom"):
         new = await get(server, path, If_None_Match=old.headers["ETag"])
         assert new.status == 200
         assert "comment 0" in new.text
@@ -557,7 +558,7 @@ def test_states_of_another_process_are_others(tmp_path: Path) -> None:
     tags: dict[str, str] = {}
     for _ in range(2):
         with server_process(tmp_path) as process:
-            for path in (PAGE,):
+            for path in (PAGE, "/feeds/1/site.atom"):
                 url = process.url + path
                 status, etag = ask(url)
                 assert (status, ask(url, etag)) == (200, (304, etag))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import auth, comments, messages, pages, sites, status, thread_pages, users
+from . import auth, comments, feeds, messages, pages, sites, status, thread_pages, users
 from .exchange import Handler
 from .framework import adapt, expect
 
@@ -54,6 +54,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/hc", status.health),
     ("GET", "/t/{site_id}", thread_pages.show),
     ("POST", "/t/{site_id}", thread_pages.send),
+    ("GET", "/feeds/{site_id}/page.atom", feeds.page_feed),
+    ("GET", "/feeds/{site_id}/site.atom", feeds.site_feed),
+    ("GET", "/feeds/{site_id}/owner.atom", feeds.owner_feed),
     ("GET", "/talkee.js", pages.get_file),
     ("GET", "/thread.css", pages.get_file),
     ("GET", "/welcome.css", pages.get_file),

@@ -28,6 +28,7 @@ from ..errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from ..feeds import Feeds
 from ..forms import Forms
 from ..hub import Hub
 from ..limits import Limits
@@ -74,6 +75,7 @@ class Services:
     dispatcher: Dispatcher
     changes: Changes
     thread_pages: ThreadPages
+    feeds: Feeds
     forms: Forms
     made: ByteCache[Any]
     """Documents that were made of pages."""
@@ -102,7 +104,7 @@ def services_of(request: Request) -> Services:
 PARAMETERS = frozenset(
     {
         *("site_id", "slug", "filter", "before", "after", "limit"),
-        *("offset", "after_id", "order_by", "comment", "reply"),
+        *("offset", "after_id", "order_by", "comment", "reply", "key"),
     }
 )
 _MOST_CACHED = 512

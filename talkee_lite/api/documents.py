@@ -1,4 +1,4 @@
-"""Documents that are made of templates: threads, errors for people.
+"""Documents that are made of templates: threads, feeds, errors for people.
 
 Jinja2 is loaded when the first one is made. Everything is escaped but the HTML of comments, which
 was sanitised when it was stored; `web/written.html` is the one place that trusts it.
@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ..clock import SECOND
 from ..comments import MOST_COMMENT, MOST_REPLY
 from ..errors import Refused
+from ..feeds import Feed
 from ..models import Hold, RoomKey, Site
+from ..protocol import rfc3339
 from ..text import clean_text, plain
 from ..thread_pages import Part, ThreadPage, page_title, query_of_part
+from ..version import VERSION
 from .exchange import Answer
 from .middleware import retry_header
 from .pages import PAGE_POLICY
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 _FORM = secrets.token_hex(16)
 
 HTML = "text/html; charset=utf-8"
+ATOM = "application/atom+xml; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(plain=plain, machine=_machine_time, human=_human_time)
+    environment.filters.update(
+        plain=plain, machine=_machine_time, human=_human_time, rfc3339=rfc3339
+    )
     return environment
 
 
@@ -178,3 +184,8 @@ def error_page(refusal: Refused, request_id: str) -> Answer:
     made = _render("error.html", refusal=refusal, request_id=request_id)
     headers = page_headers() | {"Cache-Control": "no-store"} | retry_header(refusal)
     return Answer(made.encode(), refusal.status, headers)
+
+
+def make_feed(feed: Feed) -> bytes:
+    """A feed (RFC 4287)."""
+    return _render("feed.atom", feed=feed, version=VERSION).encode()

@@ -1,4 +1,4 @@
-"""A judge of the HTML that we serve: html-validate."""
+"""Two judges of what we serve: html-validate for HTML, the schema of RFC 4287 for Atom."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import fcntl
 import shutil
 import subprocess
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from lxml import etree
 
 HERE = Path(__file__).parent
 # Beside the clone's other tools; what is installed there is in no commit.
 INSTALLED = HERE.parent.parent / ".validator"
+ATOM = "{http://www.w3.org/2005/Atom}"
 
 
 def html_problems(documents: Mapping[str, str], folder: Path) -> str:
@@ -53,3 +58,26 @@ def _html_validate() -> Path:
             )
             kept.write_bytes(wanted)
     return program
+
+
+@lru_cache(maxsize=1)
+def _atom_schema() -> Any:
+    return etree.RelaxNG(etree.parse(HERE / "atom.rng"))
+
+
+def atom_problems(feed: bytes) -> list[str]:
+    """What is wrong with a feed by the schema of RFC 4287 and the rules beside it."""
+    document = etree.fromstring(feed)
+    schema = _atom_schema()
+    found = [] if schema.validate(document) else [str(error) for error in schema.error_log]
+    entries = document.findall(f"{ATOM}entry")
+    for entry in entries:
+        links = [link.get("rel", "alternate") for link in entry.findall(f"{ATOM}link")]
+        if "alternate" not in links and entry.find(f"{ATOM}content") is None:
+            found.append("an entry has neither an alternate link nor content")
+        if entry.find(f"{ATOM}author") is None and document.find(f"{ATOM}author") is None:
+            found.append("an entry has no author, nor has its feed")
+    ids = [entry.findtext(f"{ATOM}id") for entry in entries]
+    if len(ids) != len(set(ids)):
+        found.append("two entries have the same id")
+    return found

@@ -52,7 +52,8 @@ from ...errors import (
 )
 from ...models import Order
 from ...protocol import MOST_NUMBER
-from .. import auth, comments, messages, pages, sites, status, thread_pages, users
+from .. import auth, comments, feeds, messages, pages, sites, status, thread_pages, users
+from ..documents import ATOM
 from ..documents import HTML as HTML_PAGE
 from ..exchange import Handler
 from .parts import (
@@ -82,6 +83,7 @@ TAGS: dict[str, str] = {
     "sites": "Web sites whose pages may use this server.",
     "status": "How the server is doing.",
     "thread_pages": "Comments as web pages, for people without JavaScript.",
+    "feeds": "What is new, as Atom.",
     "pages": "What browsers load.",
 }
 """The handlers' modules, in the order in which they are shown."""
@@ -148,6 +150,7 @@ PART = Need(
     ),
 )
 """It is about a part of a page's comments."""
+FEED = Need((SiteNotFound, OriginNotAllowed))
 STATE = ("ETag", "Last-Modified")
 
 # What queries hold.
@@ -354,6 +357,20 @@ OPERATIONS: dict[Handler, Operation] = {
         ),
         errors_type=HTML,
         notes="The form of that part, sent by a browser from there: `Origin` must be our own.",
+    ),
+    feeds.page_feed: Operation(
+        file(ATOM, *STATE),
+        (FEED,),
+        (Parameter("slug", SLUG, "The page, usually by its path.", required=True),),
+        errors=(InvalidSlug,),
+        may_move=True,
+    ),
+    feeds.site_feed: Operation(file(ATOM, *STATE), (FEED,)),
+    feeds.owner_feed: Operation(
+        file(ATOM, *STATE),
+        (FEED,),
+        (Parameter("key", text(1), "What `talkee-lite site feed` shows.", required=True),),
+        errors=(Forbidden,),
     ),
     pages.welcome: Operation(file("text/html; charset=utf-8")),
 }
