@@ -20,12 +20,13 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from .models import Text
+from .text import clean_text
 
 _log = logging.getLogger(__name__)
 
 MOST_HTML = 32 * 1024
 """Characters of HTML that one text may become."""
-_VERSION = 2
+_VERSION = 3
 """Grows when the same text would become other HTML, so that it can be made anew."""
 _WITH_IMAGES = 1_000_000
 
@@ -126,7 +127,8 @@ def parsed(text: str, *, images: bool = False) -> str:
         # A text is worth more than its markup.
         _log.exception("a text could not be parsed")
         made = f"<p>{html.escape(text, quote=False)}</p>"
-    return _CLEANERS[images].clean(made).strip()
+    # Characters that are not let in come by their numbers too: &#12;.
+    return clean_text(_CLEANERS[images].clean(made)).strip()
 
 
 async def rendered(text: str, *, images: bool = False) -> Text:

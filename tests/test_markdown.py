@@ -14,6 +14,7 @@ from talkee_lite import markdown
 from talkee_lite.comments import MOST_COMMENT
 from talkee_lite.control import VERBS
 from talkee_lite.markdown import parsed, to_html
+from talkee_lite.text import clean_text
 
 from .harness import Server, config_in, running
 from .test_comments import call, listed, reply, repr_start, say
@@ -222,6 +223,13 @@ def test_whatever_is_typed_becomes_html() -> None:
         text = "".join(chosen.choice(pieces) for _ in range(chosen.randrange(1, 14)))
         for images in (False, True):
             assert isinstance(markdown._PARSERS[images].render(text), str), text
+
+
+@pytest.mark.parametrize("typed", ["a&#12;b", "a&#x1b;b", "a&#xFFFE;b", "a&#x85;b"])
+def test_what_may_not_be_typed_does_not_come_by_its_number(typed: str) -> None:
+    shown = to_html(typed)
+    assert shown == clean_text(shown)
+    assert shown.startswith("<p>a")
 
 
 def test_bare_addresses_are_links_whatever_stands_around_them() -> None:
