@@ -2,6 +2,7 @@
 
 python -m bench                       everything; twenty minutes
 python -m bench --only fan-out,post   some cases, printed
+python -m bench --only idle --renew   some cases, among the results of the last full run
 python -m bench --smoke --out FILE    tiny numbers: does it work from end to end?
 python -m bench --report              the document again, from the results of the last run
 """
@@ -44,6 +45,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench", description="Measure the server beside others.", epilog=names
     )
     parser.add_argument("--only", default="", metavar="CASE,…", help="these cases, named below")
+    parser.add_argument(
+        "--renew",
+        action="store_true",
+        help="with --only: put them among the results of the last full run, and say so there",
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each (default: 3)")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long each (default: 3)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the document's place")
@@ -61,6 +67,10 @@ def _measure(options: argparse.Namespace) -> int:
     scale = SMOKE if options.smoke else FULL
     cases = all_cases(scale)
     wanted = [name for name in options.only.split(",") if name]
+    if options.renew:
+        if not wanted or options.smoke:
+            raise BenchError("--renew goes with --only, and not with --smoke")
+        _last_run(options)
     unknown = set(wanted) - {case.name for case in cases}
     if unknown:
         raise BenchError(f"there is no case {', '.join(sorted(unknown))}; see --help")
@@ -101,6 +111,8 @@ def _measure(options: argparse.Namespace) -> int:
 
     started = time.monotonic()
     results = run_cases(bench, cases, keep)
+    if options.renew:
+        return _renew(options, results, meta["date"])
     text = document(Run(meta, results), cases)
     print(f"measured in {(time.monotonic() - started) / 60:.1f} minutes")
     out = options.out or (None if wanted or options.smoke else DOCUMENT)
@@ -110,11 +122,23 @@ def _measure(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_again(options: argparse.Namespace) -> int:
+def _renew(options: argparse.Namespace, results: Results, date: str) -> int:
+    loaded = _last_run(options)
+    loaded["results"].update(results)
+    loaded["meta"].setdefault("renewed", {}).update(dict.fromkeys(results, date))
+    (options.work / "results.json").write_text(json.dumps(loaded, indent=1))
+    return _write_again(options)
+
+
+def _last_run(options: argparse.Namespace) -> Any:
     source = options.work / "results.json"
     if not source.exists():
         raise BenchError(f"there are no results in {source}; `python -m bench` makes them")
-    loaded = json.loads(source.read_text())
+    return json.loads(source.read_text())
+
+
+def _write_again(options: argparse.Namespace) -> int:
+    loaded = _last_run(options)
     run = Run(loaded["meta"], loaded["results"])
     _write(options.out or DOCUMENT, document(run, all_cases(SCALES[run.meta["scale"]])))
     return 0

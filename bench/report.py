@@ -243,6 +243,16 @@ def _noise(run: Run) -> str:
     )
 
 
+def _renewed(run: Run) -> str:
+    """Which cases are not of the same run as the others."""
+    cases: dict[str, list[str]] = {}
+    for name, date in run.meta.get("renewed", {}).items():
+        cases.setdefault(date, []).append(name)
+    return "\n".join(
+        f"Measured again later, {date} UTC: {', '.join(names)}." for date, names in cases.items()
+    )
+
+
 def _method(run: Run) -> list[str]:
     meta = run.meta
     scale = SCALES[meta["scale"]]
@@ -284,6 +294,7 @@ def _method(run: Run) -> list[str]:
         " one worker. The references in aiohttp, `websockets` and `ws` are as their documentation"
         " would have them, the first two on uvloop.",
         _noise(run),
+        _renewed(run),
         f"Left out in this run:\n{missing}" if missing else "",
         "To repeat it, on a machine with two idle cores: `python -m bench`, twenty minutes."
         " `python -m bench --help` shows more.",

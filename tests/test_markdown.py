@@ -13,7 +13,8 @@ import pytest
 from talkee_lite import markdown
 from talkee_lite.comments import MOST_COMMENT
 from talkee_lite.control import VERBS
-from talkee_lite.markdown import parsed, to_html
+from talkee_lite.markdown import to_html
+from talkee_lite.markup import _PARSERS, parsed
 from talkee_lite.text import clean_text
 
 from .harness import Server, config_in, running
@@ -222,7 +223,7 @@ def test_whatever_is_typed_becomes_html() -> None:
     for _ in range(4_000):
         text = "".join(chosen.choice(pieces) for _ in range(chosen.randrange(1, 14)))
         for images in (False, True):
-            assert isinstance(markdown._PARSERS[images].render(text), str), text
+            assert isinstance(_PARSERS[images].render(text), str), text
 
 
 @pytest.mark.parametrize("typed", ["a&#12;b", "a&#x1b;b", "a&#xFFFE;b", "a&#x85;b"])
