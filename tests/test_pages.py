@@ -151,6 +151,16 @@ async def test_a_page_that_moved_answers_as_the_new_one(server: Server) -> None:
     assert await server.services.comments.recount() == (0, 0)
 
 
+async def test_the_title_goes_along(server: Server) -> None:
+    ann = await server.guest("Ann")
+    said = {"address": f"{BLOG}/old", "title": "My post"}
+    body = {"content": "x", "page": said}
+    await call(server, "POST", "", body, token=ann, page=OLD)
+    await move(server, "/old", "/new")
+    for page in (OLD, NEW):
+        assert await about(server, page) == {"address": "", "title": "My post"}
+
+
 async def test_the_rooms_stay_apart_and_the_old_one_is_closed(server: Server) -> None:
     ann = await server.guest("Ann")
     await say(server, ann, "first", page=OLD)

@@ -102,7 +102,7 @@ def move_page(tx: Transaction, old: RoomKey, new: RoomKey, now: int) -> int | No
     """Give `new` all comments of `old`, and whoever asks for `old` what is below `new`.
 
     The revision that both have then; None if nothing was ever stored on `old`. A page that had
-    moved away and is moved to takes new things again.
+    moved away and is moved to takes new things again. The title goes along; the address was another.
     """
     source = find_page(tx, old)
     if source is None:
@@ -115,6 +115,7 @@ def move_page(tx: Transaction, old: RoomKey, new: RoomKey, now: int) -> int | No
     tx.execute(
         "update pages set revision = :revision,"
         " closed = case when moved_to is null then closed else 0 end, moved_to = null,"
+        " title = case title when '' then (select title from pages where id = :old) else title end,"
         " comment_total = comment_total + (select comment_total from pages where id = :old),"
         " published_count = published_count + (select published_count from pages where id = :old)"
         " where id = :new",
