@@ -102,7 +102,7 @@ def move_page(tx: Transaction, old: RoomKey, new: RoomKey, now: int) -> int | No
     """Give `new` all comments of `old`, and whoever asks for `old` what is below `new`.
 
     The revision that both have then; None if nothing was ever stored on `old`. A page that had
-    moved away and is moved to takes new things again. The title goes along; the address was another.
+    moved away and is moved to takes new things again. The title goes along, not the address.
     """
     source = find_page(tx, old)
     if source is None:
