@@ -135,15 +135,6 @@ class ThreadPages:
                 return await self._read_one(snapshot, room, part, page)
             return await self._read_many(snapshot, room, part, page)
 
-    async def exists(self, room: RoomKey, part: Part) -> bool:
-        """Whether something is published in the part."""
-        async with self._db.snapshot() as snapshot:
-            page = await store.read_page(snapshot, room)
-            if page is None or not page["published_count"]:
-                return False
-            wanted = part.comment_id or part.after_id
-            return not wanted or await store.find_key(snapshot, page["id"], wanted) is not None
-
     async def newest(self, room: RoomKey) -> Part:
         """The part that the newest comment is in."""
         async with self._db.snapshot() as snapshot:

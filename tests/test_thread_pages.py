@@ -20,7 +20,7 @@ from talkee_lite.config import AuthConfig, SiteConfig
 from talkee_lite.control import VERBS
 from talkee_lite.models import RoomKey
 
-from .harness import Server, server_process
+from .harness import Server, config_in, running, server_process
 from .reading import (
     PAGE,
     ROOM,
@@ -633,3 +633,21 @@ async def test_a_site_from_the_settings_has_its_name_cleaned(tmp_path: Path) -> 
     async with serving(tmp_path, sites=sites) as server:
         await comments(server, 1)
         assert (await get(server, PAGE)).find("//p[@class='site']").text == "AB"
+
+
+async def test_what_is_not_there_is_never_unchanged(tmp_path: Path) -> None:
+    async with running(config_in(tmp_path)) as server:
+        ann = await server.guest("Ann")
+        page = "site_id=1&slug=/gone"
+        for text in ("stays", "goes"):
+            path = f"/api/comments?{page}"
+            assert (await server.call("POST", path, {"content": text}, token=ann))[0] == 200
+        assert (await server.call("DELETE", f"/api/comments/2?{page}", token=ann))[0] == 200
+        for part, status in (("", 304), ("&comment=2", 404), ("&comment=1&reply=999", 404)):
+            for name, value in (
+                ("If-None-Match", "*"),
+                ("If-Modified-Since", "Fri, 01 Jan 2038 00:00:00 GMT"),
+            ):
+                url = f"{server.url}/t/1?slug=/gone{part}"
+                async with server.session.get(url, headers={name: value}) as response:
+                    assert response.status == status

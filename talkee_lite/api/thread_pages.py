@@ -38,11 +38,11 @@ async def show(request: Request) -> Answer:
     known = _validators(services, site, room, part, address)
     headers = page_headers(site) | {"Cache-Control": "private, no-cache"}
     valid = headers | known.headers(services.clock())
-    if holds_tag(request, known) or (
-        holds_any(request, known) and await services.thread_pages.exists(room, part)
-    ):
+    if holds_tag(request, known):
         return Answer(status=304, headers=valid)
     thread = await _thread(services, site, room, part)
+    if holds_any(request, known) and not thread.is_empty:
+        return Answer(status=304, headers=valid)
     form = make_form(thread, site, room, services.forms.issue(room, address))
     if thread.is_empty:
         # What does not exist has no state to name.
