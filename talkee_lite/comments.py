@@ -166,7 +166,9 @@ class Comments(CommentLists):
             same = reply_store.same_reply(tx, comment_id, reply_to, user_id, text, since)
             if same is not None:
                 return Changed(same, room)
-            if not may_write or page["closed"]:
+            if page["closed"]:
+                return Changed(None, room, is_closed=True)
+            if not may_write:
                 return Changed(None, room)
             open_comment(tx, room, comment_id)
             if reply_to:

@@ -202,6 +202,17 @@ async def test_who_may_not_write_costs_no_making_of_html(
         assert calls == []
 
 
+async def test_a_closed_page_says_so_also_to_who_is_too_fast(tmp_path: Path) -> None:
+    limits = LimitsConfig(messages_per_second=0.001, messages_burst=1)
+    async with running(config_in(tmp_path, limits=limits)) as server:
+        ann = await server.guest("Ann")
+        comment = await say(server, ann)
+        await VERBS["room-close"](server.services, {"site": 1, "slug": "/posts/1"})
+        for path in ("", f"/{comment['id']}/replies"):
+            answer = await call(server, "POST", path, {"content": "x"}, token=ann, status=403)
+            assert answer["error"] == "room_closed"
+
+
 async def test_the_same_again_is_not_answered_without_end(tmp_path: Path) -> None:
     limits = LimitsConfig(messages_per_second=0.001, messages_burst=2)
     async with running(config_in(tmp_path, limits=limits)) as server:

@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..clock import SECOND, Clock
 from ..config import Config
+from ..keys import derived_key
 from ..models import Site
 from ..protocol import dump_json, rfc3339
 from ..version import VERSION
@@ -62,8 +63,7 @@ class Webhook:
         """What signs this site's events: its own secret, else one made of the server's."""
         if site.webhook_secret:
             return site.webhook_secret
-        label = f"talkee-lite webhook of site {site.id}"
-        key = hmac.digest(self._secret.encode(), label.encode(), "sha256")
+        key = derived_key(self._secret, f"webhook of site {site.id}")
         return "whsec_" + b64encode(key).decode()
 
     async def send(self, site: Site, event: Event) -> None:
