@@ -14,7 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -23,7 +23,7 @@ from .api import add_routes
 from .api.context import SERVICES, Services
 from .api.framework import edge
 from .api.sockets import Sockets
-from .auth import offered
+from .auth import Parts, offered
 from .auth.tokens import Tokens, load_secret
 from .byte_cache import ByteCache
 from .changes import Changes
@@ -36,6 +36,7 @@ from .feeds import Feeds
 from .forms import Forms
 from .hub import Hub
 from .limits import Buckets, Limits
+from .merging import Merging
 from .models import RoomKey, Several
 from .notify import channels
 from .notify.dispatch import Dispatcher
@@ -44,6 +45,7 @@ from .people import People
 from .personal import Personal
 from .records import Records
 from .rendering import Rendering
+from .signing_in import SignIns
 from .sites import Sites
 from .store.database import Database
 from .thread_pages import ThreadPages
@@ -66,8 +68,9 @@ async def open_services(config: Config, *, clock: Clock = system_clock) -> Async
     Raises DatabaseInUse, DatabaseUnusable or ConfigError.
     """
     db = await Database.open(config.database.path)
+    exits = AsyncExitStack()
     try:
-        services = await _wire(config, db, clock)
+        services = await _wire(config, db, clock, exits)
         housekeeper = asyncio.create_task(_keep_house(services))
         services.sockets.start()
         try:
@@ -79,16 +82,18 @@ async def open_services(config: Config, *, clock: Clock = system_clock) -> Async
                 await housekeeper
             await drain(services)
     finally:
+        await exits.aclose()
         await db.close()
 
 
-async def _wire(config: Config, db: Database, clock: Clock) -> Services:
+async def _wire(config: Config, db: Database, clock: Clock, exits: AsyncExitStack) -> Services:
     limits = config.limits
     secret = load_secret(config.auth.jwt_secret, config.database.path)
     public_url = config.server.public_url or f"http://127.0.0.1:{config.server.port}"
     sites = Sites(db, config, clock)
     people = People(db, config, public_url, clock)
     tokens = Tokens(db, people, secret, clock)
+    sign_ins = SignIns(db, people, Merging(db), config, clock)
     hub = Hub()
     # What one person and one address may write, messages and comments together.
     pace = Limits(
@@ -149,7 +154,19 @@ async def _wire(config: Config, db: Database, clock: Clock) -> Services:
         sites=sites,
         people=people,
         tokens=tokens,
-        logins=offered(config.auth),
+        sign_ins=sign_ins,
+        logins=offered(
+            Parts(
+                config=config,
+                db=db,
+                people=people,
+                sites=sites,
+                sign_ins=sign_ins,
+                clock=clock,
+                pace_clock=steady_clock,
+                exits=exits,
+            )
+        ),
         login_pace=Limits(
             (
                 Buckets(limits.logins_per_minute / 60, max(1, limits.logins_per_minute)),

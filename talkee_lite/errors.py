@@ -105,6 +105,16 @@ class InvalidSite(Refused):
     sentence = "The site's name or origins are not valid."
 
 
+class InvalidUsername(Refused):
+    code = "invalid_username"
+    sentence = "A user name has 3 to 32 characters."
+
+
+class InvalidPassword(Refused):
+    code = "invalid_password"
+    sentence = "A password has 8 to 256 characters, and is not one that many people use."
+
+
 class MethodNotOffered(Refused):
     code = "method_not_offered"
     sentence = "This server does not offer that way to sign in."
@@ -114,6 +124,12 @@ class Unauthorized(Refused):
     status = 401
     code = "unauthorized"
     sentence = "A valid access token is needed; sign in again."
+
+
+class SignInFailed(Refused):
+    status = 401
+    code = "sign_in_failed"
+    sentence = "That did not prove who you are."
 
 
 class Forbidden(Refused):
@@ -275,6 +291,12 @@ class InternalError(Refused):
     status = 500
     code = "internal_error"
     sentence = "Something went wrong here; it has been logged."
+
+
+class UpstreamFailed(Refused):
+    status = 502
+    code = "upstream_failed"
+    sentence = "Another server, which is needed for this, did not answer as it should."
 
 
 class Unavailable(Refused):

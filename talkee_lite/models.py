@@ -96,17 +96,30 @@ class User:
     lang: str
     banned_until: int
     created_at: int
+    avatar_url: str = ""
+    """Of a picture elsewhere; "": the one that is drawn here."""
+
+
+class Scope(StrEnum):
+    """What a token is good for: what readers do on pages, or what admins do beside."""
+
+    PAGE = "page"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One access token on record; without its row a token is refused."""
+    """One access token on record; without its row a token is refused.
+
+    `method` is the way by which its holder signed in, "" where that was not noted.
+    """
 
     jti: str
     user_id: int
-    scope: str
+    scope: Scope
     expires_at: int
     last_used_at: int
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)

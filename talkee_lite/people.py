@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .clock import DAY, Clock
 from .config import Config
-from .errors import InvalidName, NameReserved, Unauthorized, UserNotFound
-from .models import Caller, Session, User, UserKind
+from .errors import Refused, Unauthorized, UserNotFound
+from .models import Caller, User, UserKind
+from .names import rules_version
+from .naming import Naming
 from .protocol import dump_json, user_fields
+from .store import roles as role_store
 from .store import sessions as session_store
 from .store import users as store
 from .store.database import Database
+from .store.meta import find_meta, set_meta
+from .store.once import sweep_used
 from .store.writer import Transaction
-from .text import MAX_NAME, clean_name, fold_name
+from .text import fold_name
 
 _MOST_USERS = 20_000
 _MOST_PROFILES = 40_000
-_SUGGESTIONS = 900
+_SLICE = 500
+_KEYS = "name_keys"
 
 
 class People:
@@ -31,8 +37,7 @@ class People:
     def __init__(self, db: Database, config: Config, public_url: str, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._token_days = config.auth.token_days
-        self._reserved = {fold_name(name) for name in config.auth.reserved_names}
+        self.naming = Naming(config.auth.reserved_names)
         self._users: OrderedDict[int, User] = OrderedDict()
         self._profiles: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._roles: dict[tuple[int, int], UserKind] = {}
@@ -44,12 +49,56 @@ class People:
 
     async def start(self) -> None:
         """Read what is always in memory."""
-        self._roles = await store.list_roles(self._db)
+        self._roles = await role_store.list_roles(self._db)
+        await self._renew_keys()
+
+    async def _renew_keys(self) -> None:
+        """Make the keys of members' names anew, if the rules that made them have changed."""
+        version, after = rules_version(), 0
+        if await find_meta(self._db, _KEYS) == version:
+            return
+
+        def job(tx: Transaction, after_id: int) -> int:
+            members = store.list_member_names(tx, after_id, _SLICE)
+            store.update_keys(tx, members)
+            if len(members) < _SLICE:
+                set_meta(tx, _KEYS, version)
+                return 0
+            return members[-1][0]
+
+        while after := await self._db.write(partial(job, after_id=after)):
+            pass
 
     def kind(self, user: User, site_id: int) -> UserKind:
         """What a user is on a site (0: on the server as a whole)."""
         role = self._roles.get((0, user.id)) or self._roles.get((site_id, user.id))
         return role or (UserKind.GUEST if user.is_guest else UserKind.MEMBER)
+
+    def is_staff(self, user_id: int) -> bool:
+        """Whether a user has a role anywhere."""
+        return any(key[1] == user_id for key in self._roles)
+
+    def is_admin(self, user_id: int, site_id: int = 0) -> bool:
+        """Whether a user administers a site; 0: the server."""
+        return UserKind.ADMIN in (
+            self._roles.get((0, user_id)),
+            self._roles.get((site_id, user_id)),
+        )
+
+    def has_admin(self) -> bool:
+        """Whether the server has an admin."""
+        return any(site == 0 and role is UserKind.ADMIN for (site, _), role in self._roles.items())
+
+    def roles_of(self, user_id: int) -> dict[int, UserKind]:
+        """A user's roles by site; 0 is the server."""
+        return {site: role for (site, user), role in self._roles.items() if user == user_id}
+
+    def take_role(self, user_id: int, site_id: int, role: UserKind | None) -> None:
+        """A user's role on a site, as it is now stored; it stands in their profile."""
+        self._roles.pop((site_id, user_id), None)
+        if role is not None:
+            self._roles[site_id, user_id] = role
+        self._profile_changed(user_id)
 
     def is_moderator(self, user_id: int, site_id: int) -> bool:
         """Whether a user decides about what others write on a site."""
@@ -87,11 +136,14 @@ class People:
         self._users[user.id] = user
         self._users.move_to_end(user.id)
         if earlier is not None and earlier != user:
-            self.generation += 1
-            for key in [key for key in self._profiles if key[1] == user.id]:
-                del self._profiles[key]
+            self._profile_changed(user.id)
         while len(self._users) > _MOST_USERS:
             self._users.popitem(last=False)
+
+    def _profile_changed(self, user_id: int) -> None:
+        self.generation += 1
+        for key in [key for key in self._profiles if key[1] == user_id]:
+            del self._profiles[key]
 
     def meet(self, user: User) -> User:
         """Take a user as just read from the database; what is in memory is newer."""
@@ -149,71 +201,28 @@ class People:
         nobody = replace(_gone(0), full_name="deleted")
         return user_fields(nobody, UserKind.GUEST, self.public_url) | {"avatar_url": ""}
 
-    async def sign_in_guest(self, typed_name: str, lang: str) -> tuple[User, Session]:
-        """A new guest with a name that is free. Raises InvalidName or NameReserved."""
-        name = self._usable_name(typed_name)
-        now = self._clock()
-
-        def job(tx: Transaction) -> tuple[User, Session]:
-            user = store.insert_user(
-                tx,
-                provider="guest",
-                subject=uuid.uuid4().hex,
-                mixin_user_id=str(uuid.uuid4()),
-                full_name=name,
-                name_folded=fold_name(name),
-                name_skeleton="",
-                is_guest=True,
-                lang=lang,
-                now=now,
-            )
-            return user, self._insert_session(tx, user.id, "page", now)
-
-        user, session = await self._db.write(job)
-        self.remember(user)
-        return user, session
-
-    def _insert_session(self, tx: Transaction, user_id: int, scope: str, now: int) -> Session:
-        return session_store.insert_session(
-            tx,
-            jti=secrets.token_urlsafe(16),
-            user_id=user_id,
-            scope=scope,
-            now=now,
-            expires_at=now + self._token_days * DAY,
-        )
-
-    async def renew_session(self, session: Session) -> Session:
-        """Put one more token on record for who holds `session`.
-
-        Raises Unauthorized if that has ended meanwhile.
-        """
-        now = self._clock()
-
-        def job(tx: Transaction) -> Session:
-            if not session_store.is_on_record(tx, session.jti):
-                raise Unauthorized
-            return self._insert_session(tx, session.user_id, session.scope, now)
-
-        return await self._db.write(job)
-
     async def rename(self, caller: Caller, typed_name: str) -> User:
         """Give the caller another name. Raises InvalidName or NameReserved."""
-        name = self._usable_name(typed_name)
-        self.check_present(caller.user.id)
-        now = self._clock()
-        user = await self._db.write(
-            lambda tx: store.update_name(
-                tx,
-                caller.user.id,
-                full_name=name,
-                name_folded=fold_name(name),
-                name_skeleton="",
-                now=now,
-            )
-        )
-        self.remember(user)
-        return user
+        name, user_id = self.naming.clean(typed_name), caller.user.id
+        self.check_present(user_id)
+        is_staff, now = self.is_staff(user_id), self._clock()
+
+        def job(tx: Transaction) -> User | Refused:
+            user = store.find_user(tx, user_id)
+            if user is None:
+                return Unauthorized()
+            is_guest = user.is_guest
+            if not self.naming.is_free(
+                tx, name, user_id=user_id, is_guest=is_guest, is_staff=is_staff
+            ):
+                return self.naming.taken(tx, name, "full_name", is_guest=is_guest)
+            return store.update_name(tx, user_id, name, now)
+
+        renamed = await self._db.write(job)
+        if isinstance(renamed, Refused):
+            raise renamed
+        self.remember(renamed)
+        return renamed
 
     async def ban(self, user_id: int, until: int, reason: str) -> User:
         """Let a user write nothing and open no socket before `until`; 0 lifts it.
@@ -233,26 +242,11 @@ class People:
         """Up to 100 users with ids above `after_id`, whose folded name begins with `query`."""
         return await store.list_users(self._db, fold_name(query), after_id, 100)
 
-    def _usable_name(self, typed: str) -> str:
-        name = clean_name(typed)
-        folded = fold_name(name)
-        if not folded or len(name) > MAX_NAME:
-            raise InvalidName(field="full_name")
-        if folded in self._reserved:
-            raise NameReserved(field="full_name", extra={"suggestion": self._suggest(name)})
-        return name
-
-    def _suggest(self, name: str) -> str:
-        stem = name[: MAX_NAME - 4].rstrip()
-        while True:
-            suggestion = f"{stem} {secrets.randbelow(_SUGGESTIONS) + 100}"
-            if fold_name(suggestion) not in self._reserved:
-                return suggestion
-
     async def sweep(self) -> None:
         """Forget tokens that ended more than 7 days ago, and guests who never wrote anything."""
         now = self._clock()
         await self._db.write(lambda tx: session_store.sweep_sessions(tx, before=now - 7 * DAY))
+        await self._db.write(lambda tx: sweep_used(tx, before=now))
         while True:
             gone = await self._db.write(
                 lambda tx: store.sweep_guests(tx, before=now - 30 * DAY, most=500)

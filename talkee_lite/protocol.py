@@ -157,7 +157,7 @@ def user_fields(user: User, kind: UserKind, public_url: str) -> dict[str, Any]:
         "mixin_user_id": user.mixin_user_id,
         "mixin_identity_number": user.mixin_identity_number,
         "full_name": user.full_name,
-        "avatar_url": f"{public_url}/api/avatars/{user.id}.svg",
+        "avatar_url": user.avatar_url or f"{public_url}/api/avatars/{user.id}.svg",
         "mvm_public_key": user.mvm_public_key,
         "kind": kind,
         "created_at": rfc3339(user.created_at),

@@ -75,6 +75,14 @@ class Sites:
         if origin is not None and not self.allows(site, origin):
             raise OriginNotAllowed
 
+    def find_by_origin(self, origin: str | None) -> Site | None:
+        """The site that lists a page's origin; one that names it before one that has a pattern."""
+        if origin is None:
+            return None
+        listing = [site for site in self.all() if _matches(origin, site.origins)]
+        exact = [site for site in listing if origin in site.origins]
+        return next(iter(exact or listing), None)
+
     def is_own(self, origin: str, host: str) -> bool:
         """Whether `origin` is the server's own, which was reached at `host`.
 

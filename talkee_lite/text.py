@@ -43,13 +43,18 @@ def plain(text: str) -> str:
     return _TURNING.sub("", clean_name(text))
 
 
+def without_marks(text: str) -> str:
+    """Decomposed (NFKD), without marks, format characters and default-ignorables."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    kept = "".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Me", "Mc", "Cf"))
+    return _INVISIBLE.sub("", kept)
+
+
 def fold_name(name: str) -> str:
     """A key that is equal for names that differ in case, accents, width or invisible characters.
 
     NFKD without marks, format characters and default-ignorables, then case-folded (Unicode
     UAX 15, chapter 3.13 of the standard).
     """
-    decomposed = unicodedata.normalize("NFKD", name)
-    kept = "".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Me", "Mc", "Cf"))
-    folded = _INVISIBLE.sub("", kept).casefold()
+    folded = without_marks(name).casefold()
     return " ".join(unicodedata.normalize("NFKD", folded).split())

@@ -27,9 +27,17 @@ def operations(description: JSON) -> Iterator[tuple[str, str, JSON]]:
 
 
 def body_schema(description: JSON, operation: JSON) -> JSON | None:
-    """The shape of an operation's JSON body."""
+    """The shape of an operation's JSON body; the first, where there are several."""
+    return next(iter(body_schemas(description, operation)), None)
+
+
+def body_schemas(description: JSON, operation: JSON) -> list[JSON]:
+    """The shapes that an operation's JSON body may have."""
     media = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    return None if media is None else resolved(description, media["schema"])
+    if media is None:
+        return []
+    schema = resolved(description, media["schema"])
+    return [resolved(description, one) for one in schema.get("oneOf", [schema])]
 
 
 def resolved(description: JSON, schema: JSON) -> JSON:

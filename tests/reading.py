@@ -113,7 +113,7 @@ def place(got: Got) -> str:
 
 async def person(server: Server, name: str = "Ann") -> Caller:
     """A new guest, as the rules know one."""
-    return Caller(*await server.services.people.sign_in_guest(name, ""))
+    return Caller(*await server.services.sign_ins.guest(name))
 
 
 async def comment(

@@ -45,7 +45,7 @@ class World:
     async def caller(self, name: str) -> Caller:
         """A guest of that name."""
         if name not in self._callers:
-            self._callers[name] = Caller(*await self.services.people.sign_in_guest(name, ""))
+            self._callers[name] = Caller(*await self.services.sign_ins.guest(name))
         return self._callers[name]
 
     async def say(self, name: str, room: RoomKey, text: str = "Hi", *, hold: bool = False) -> str:

@@ -332,7 +332,8 @@ async def test_the_scheme_of_a_token_counts_in_any_case(server: Server) -> None:
 
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, server: Server, now: Callable[[], int]) -> None:
-    for part in (server.services.tokens, server.services.people):
+    services = server.services
+    for part in (services.tokens, services.people, services.sign_ins):
         monkeypatch.setattr(part, "_clock", now)
 
 

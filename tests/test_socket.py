@@ -55,7 +55,7 @@ def set_clock(server: Server, offset: int) -> None:
         return system_clock() + offset
 
     server.services.sockets.clock = ahead
-    server.services.tokens._clock = ahead
+    server.services.tokens._clock = server.services.sign_ins._clock = ahead
 
 
 async def refusal(server: Server, room: str = ROOM, **options: Any) -> tuple[int, Any, Any]:
@@ -257,12 +257,12 @@ async def test_a_token_that_expires_while_open_ends_the_connection_with_4402(
 
 async def renewed(server: Server, token: str) -> str:
     """A second token of the same person that lives 10 days longer."""
-    people, clock = server.services.people, server.services.people._clock
-    people._clock = lambda: clock() + 10 * DAY
+    sign_ins, clock = server.services.sign_ins, server.services.sign_ins._clock
+    sign_ins._clock = lambda: clock() + 10 * DAY
     try:
         status, answer, _ = await server.call("POST", "/api/auth/renew", token=token)
     finally:
-        people._clock = clock
+        sign_ins._clock = clock
     assert status == 200
     return str(answer["data"]["access_token"])
 

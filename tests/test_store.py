@@ -133,7 +133,7 @@ async def test_a_room_numbers_its_messages_without_holes(tmp_path: Path) -> None
     config = config_in(tmp_path)
     room = RoomKey(1, "/a")
     async with open_services(config) as services:
-        user, _ = await services.people.sign_in_guest("Ann", "")
+        user, _ = await services.sign_ins.guest("Ann")
         drafts = [MessageDraft(f"{n % 30:036}", "text", "SGk=") for n in range(40)]
         results = await asyncio.gather(
             *(services.db.write_one(post_messages, Post(room, d, user.id, 1)) for d in drafts)
@@ -321,8 +321,8 @@ async def test_guests_who_never_wrote_are_swept_and_their_tokens_with_them(
     day = 24 * 3600 * 1_000_000
     now = 1_800_000_000_000_000
     async with open_services(config_in(tmp_path), clock=lambda: now) as services:
-        writer, _ = await services.people.sign_in_guest("Ann", "")
-        silent, _ = await services.people.sign_in_guest("Bob", "")
+        writer, _ = await services.sign_ins.guest("Ann")
+        silent, _ = await services.sign_ins.guest("Bob")
         room, message = RoomKey(1, "/a"), MessageDraft("a" * 36, "text", "SGk=")
         await services.db.write_one(post_messages, Post(room, message, writer.id, now))
         services.people._clock = lambda: now + 38 * day
@@ -405,7 +405,7 @@ async def test_who_is_out_of_memory_is_read_again_and_never_shown_as_gone(
     monkeypatch.setattr("talkee_lite.people._MOST_USERS", 10)
     async with open_services(config_in(tmp_path)) as services:
         people = services.people
-        users = [(await people.sign_in_guest(f"Guest {n}", ""))[0] for n in range(15)]
+        users = [(await services.sign_ins.guest(f"Guest {n}"))[0] for n in range(15)]
         for user in users:
             people.profile(1, user.id)
             await people.load([user.id])
@@ -440,7 +440,7 @@ async def test_posts_that_are_stored_together_are_each_as_if_alone(
     numbers: list[int], tmp_path: Path
 ) -> None:
     async with open_services(config_in(tmp_path)) as services:
-        user, _ = await services.people.sign_in_guest("Ann", "")
+        user, _ = await services.sign_ins.guest("Ann")
         results = await posts_at_once(services, [(user.id, d) for d in some_drafts(numbers)])
         seen: dict[int, int] = {}
         for number, result in zip(numbers, results, strict=True):
@@ -456,7 +456,7 @@ async def test_posts_that_are_stored_together_are_each_as_if_alone(
 
 async def test_a_post_that_fails_among_others_fails_alone(tmp_path: Path) -> None:
     async with open_services(config_in(tmp_path)) as services:
-        user, _ = await services.people.sign_in_guest("Ann", "")
+        user, _ = await services.sign_ins.guest("Ann")
         one, two, three = some_drafts([1, 2, 3])
         nobody = user.id + 1000
         results = await posts_at_once(services, [(user.id, one), (nobody, two), (user.id, three)])
@@ -466,7 +466,7 @@ async def test_a_post_that_fails_among_others_fails_alone(tmp_path: Path) -> Non
 
 async def test_a_room_that_is_closed_among_posts_takes_those_before_alone(tmp_path: Path) -> None:
     async with open_services(config_in(tmp_path)) as services:
-        user, _ = await services.people.sign_in_guest("Ann", "")
+        user, _ = await services.sign_ins.guest("Ann")
         posts = [(user.id, draft) for draft in some_drafts([1, 2, 3])]
         results = await posts_at_once(
             services,

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
-from ..auth import Login
+from ..auth import Method
 from ..auth.tokens import Tokens
 from ..byte_cache import ByteCache
 from ..changes import Changes
@@ -22,6 +22,7 @@ from ..comments import Comments
 from ..config import Config
 from ..errors import (
     BadRequest,
+    Forbidden,
     InvalidSiteId,
     RateLimited,
     Unauthorized,
@@ -32,13 +33,14 @@ from ..feeds import Feeds
 from ..forms import Forms
 from ..hub import Hub
 from ..limits import Limits
-from ..models import Caller, RoomKey, Site
+from ..models import Caller, RoomKey, Scope, Site
 from ..notify.dispatch import Dispatcher
 from ..pages import Pages
 from ..people import People
 from ..personal import Personal
 from ..protocol import dump_json, parse_number, parse_object
 from ..rendering import Rendering
+from ..signing_in import SignIns
 from ..sites import Sites, checked_slug
 from ..store.database import Database
 from ..thread_pages import ThreadPages
@@ -64,7 +66,8 @@ class Services:
     sites: Sites
     people: People
     tokens: Tokens
-    logins: Mapping[str, Login]
+    sign_ins: SignIns
+    logins: Mapping[str, Method]
     login_pace: Limits
     hub: Hub
     chat: Chat
@@ -218,6 +221,27 @@ async def caller_of(request: Request, services: Services) -> Caller:
     if token is None:
         raise Unauthorized
     return await services.tokens.identify(token)
+
+
+async def admin_of(request: Request, services: Services) -> Caller:
+    """The admin, of the server or of a site, who makes the request from our own page, or from no
+    page.
+
+    Raises Unauthorized, or Forbidden for any other token or page.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and not is_own_page(request, services):
+        raise Forbidden("Only the server's own pages may do this.")
+    caller = await caller_of(request, services)
+    if caller.session.scope is not Scope.ADMIN:
+        raise Forbidden("This needs an admin token, which /admin gives.")
+    return caller
+
+
+def is_own_page(request: Request, services: Services) -> bool:
+    """Whether a browser says that the request comes from a page of this server."""
+    headers = request.headers
+    return services.sites.is_own(headers.get("origin", ""), headers.get("host", ""))
 
 
 async def body_of(request: Request, most: int) -> bytes:

@@ -16,6 +16,7 @@ from .context import (
     address_of,
     check_sign_in_pace,
     form_of,
+    is_own_page,
     query_of,
     services_of,
 )
@@ -124,8 +125,7 @@ async def _thread(services: Services, site: Site, room: RoomKey, part: Part) -> 
 
 def _check_sender(request: Request, services: Services) -> None:
     """Browsers say which page a form was on; only ours may hold it. Raises Forbidden."""
-    origin, host = request.headers.get("origin", ""), request.headers.get("host", "")
-    if not services.sites.is_own(origin, host):
+    if not is_own_page(request, services):
         raise Forbidden("This form was not sent from a page of this server.")
 
 
@@ -155,15 +155,14 @@ async def _write(
     """
     comment_id = thread.part.comment_id
     content = checked_content(typed.content, MOST_REPLY if comment_id else MOST_COMMENT)
-    sign_in = services.logins.get("guest")
-    if sign_in is None:
+    if "guest" not in services.logins:
         raise MethodNotOffered
     if not thread.is_open:
         raise RoomClosed
     check_sign_in_pace(request, services)
     await services.comments.rendered(room.site_id, content)
-    user, session = await sign_in(services.people, {"full_name": typed.name}, "")
-    caller, address = Caller(user, session), address_of(request, services)
+    caller = Caller(*await services.sign_ins.guest(typed.name))
+    address = address_of(request, services)
     if comment_id:
         reply, _ = await services.comments.reply(
             caller, room, comment_id, typed.content, 0, address

@@ -1,23 +1,102 @@
-"""Ways to sign in: one file each, and the table that names them."""
+"""Ways to sign in: one file each, and the table that names them.
+
+A way finds out who somebody is; what that makes of them is decided in `signing_in.py`, the same
+for all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
 
-from ..config import AuthConfig
-from ..models import Session, User
+from ..clock import Clock, SteadyClock
+from ..config import Config, ConfigError
+from ..models import Site
 from ..people import People
-from . import guest
+from ..signing_in import Entry, SignedIn, SignIns
+from ..sites import Sites
+from ..store.database import Database
 
-Login = Callable[[People, dict[str, Any], str], Awaitable[tuple[User, Session]]]
-"""Takes the users, the request's body and the language; gives the user and a new session."""
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to sign in: the request's body, as sent, and where it came from.
+
+    `origin` is that of the page, None for a program; `site` the site that the body names, else
+    the one that the page belongs to; `address` the client's, as limits count it.
+    """
+
+    body: dict[str, Any]
+    origin: str | None
+    site: Site | None
+    address: str
+    entry: Entry
+
+
+class Method(Protocol):
+    """A way to sign in."""
+
+    async def sign_in(self, attempt: Attempt) -> SignedIn:
+        """Whoever proves who they are. Raises SignInFailed, or another `Refused`."""
+
+    def describe(self, site: Site | None) -> dict[str, Any] | None:
+        """What a page of the site needs to start it; None: it is not offered there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What ways to sign in may work with. What they open they close by `exits`."""
+
+    config: Config
+    db: Database
+    people: People
+    sites: Sites
+    sign_ins: SignIns
+    clock: Clock
+    pace_clock: SteadyClock
+    exits: AsyncExitStack
+
+
+class Login(NamedTuple):
+    """When a way is on, and the extra that brings the packages which it needs, if any.
+
+    Its file `<name>.py` has `make(parts)`, which gives the `Method`.
+    """
+
+    is_on: Callable[[Config], bool]
+    extra: str = ""
+
 
 LOGINS: dict[str, Login] = {
-    "guest": guest.sign_in,
+    "guest": Login(lambda config: config.auth.guest),
+    "admin_link": Login(lambda config: True),
 }
 
 
-def offered(config: AuthConfig) -> dict[str, Login]:
-    """The methods that are switched on, each by a setting of its own name."""
-    return {name: login for name, login in LOGINS.items() if getattr(config, name)}
+def methods_on(config: Config) -> list[str]:
+    """The names of the ways that the settings switch on."""
+    return [name for name, login in LOGINS.items() if login.is_on(config)]
+
+
+def offered(parts: Parts) -> dict[str, Method]:
+    """The ways that are on, loaded no sooner.
+
+    Raises ConfigError where one lacks its packages.
+    """
+    found: dict[str, Method] = {}
+    for name in methods_on(parts.config):
+        extra = LOGINS[name].extra
+        try:
+            module = import_module(f".{name}", __package__)
+        except ModuleNotFoundError as error:
+            if not extra:
+                raise
+            raise ConfigError(
+                f"[auth] {name}: the package {error.name} is missing; install it with"
+                f" pip install 'talkee-lite[{extra}]'"
+            ) from None
+        found[name] = module.make(parts)
+    return found

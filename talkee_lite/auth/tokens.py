@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -181,9 +181,7 @@ class Tokens:
 
     def _touch(self, session: Session) -> None:
         now = self._clock()
-        self._remember(
-            Session(session.jti, session.user_id, session.scope, session.expires_at, now)
-        )
+        self._remember(replace(session, last_used_at=now))
         if not self._db.failing:
             # Nobody waits for it: it only serves the list of sessions and the sweeping.
             self._db.write(lambda tx: store.touch_session(tx, session.jti, now)).add_done_callback(

@@ -214,6 +214,30 @@ MIGRATIONS: tuple[str, ...] = (
     );
     create index notices_by_delivery on notices (channel, site_id, id);
     """,
+    # Ways to sign in that prove something: names that are theirs, roles that they bring, what
+    # counts once, links for the owner.
+    """
+    alter table users add column avatar_url text not null default '';
+    alter table users add column name_caseless text not null default '';
+    alter table identities add column name text not null default '';
+    alter table identities add column secret text not null default '';
+    alter table roles add column granted_by text not null default '';
+    alter table sessions add column method text not null default '';
+    drop index users_by_skeleton;
+    create index members_by_skeleton on users (name_skeleton) where is_guest = 0;
+    create index members_by_caseless on users (name_caseless) where is_guest = 0;
+    create index users_merged on users (merged_into) where merged_into is not null;
+    create table used_once (
+        key text primary key,
+        expires_at integer not null
+    ) without rowid;
+    create index used_once_by_expiry on used_once (expires_at);
+    create table admin_links (
+        digest text primary key,
+        user_id integer references users (id),
+        expires_at integer not null
+    );
+    """,
 )
 
 

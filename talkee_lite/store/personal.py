@@ -47,13 +47,17 @@ WRITTEN = tuple(_WRITTEN)
 _ABOUT = {
     "user": (
         "select id, mixin_user_id, mixin_identity_number, full_name, mvm_public_key, is_guest,"
-        " lang, banned_until, ban_reason, created_at, updated_at from users where id = :user_id"
+        " avatar_url, lang, banned_until, ban_reason, created_at, updated_at from users"
+        " where id = :user_id"
     ),
-    "identities": "select provider, subject, created_at from identities where user_id = :user_id",
+    "identities": (
+        "select provider, subject, name, created_at from identities where user_id = :user_id"
+    ),
     "sessions": (
-        "select scope, created_at, expires_at, last_used_at from sessions where user_id = :user_id"
+        "select scope, method, created_at, expires_at, last_used_at from sessions"
+        " where user_id = :user_id"
     ),
-    "roles": "select site_id, role, created_at from roles where user_id = :user_id",
+    "roles": "select site_id, role, granted_by, created_at from roles where user_id = :user_id",
 }
 _LEAST = -(2**63)
 
@@ -141,8 +145,9 @@ def empty_user(tx: Transaction, user_id: int, now: int) -> User:
         tx.execute(f"delete from {table} where user_id = :id", {"id": user_id})
     row = tx.fetch_one(
         "update users set mixin_user_id = :nobody, mixin_identity_number = '0',"
-        " full_name = 'deleted', name_folded = '', name_skeleton = '', mvm_public_key = '',"
-        " is_guest = 1, lang = '', ban_reason = '', deleted_at = coalesce(deleted_at, :now),"
+        " full_name = 'deleted', name_folded = '', name_skeleton = '', name_caseless = '',"
+        " mvm_public_key = '', avatar_url = '', is_guest = 1, lang = '', ban_reason = '',"
+        " deleted_at = coalesce(deleted_at, :now),"
         f" updated_at = :now where id = :id returning {COLUMNS}",
         {"id": user_id, "nobody": str(uuid.uuid4()), "now": now},
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..models import RoomKey, Text
 from .database import Database
+from .meta import find_meta, set_meta
 from .writer import Transaction
 
 TABLES = ("comments", "replies")
@@ -41,17 +42,12 @@ def _key(site_id: int) -> str:
 
 async def read_version(db: Database, site_id: int) -> int:
     """The version that all texts of a site have; 0: not known."""
-    row = await db.fetch_one("select value from meta where key = :key", {"key": _key(site_id)})
-    return int(row["value"]) if row else 0
+    return int(await find_meta(db, _key(site_id)) or 0)
 
 
 def note_version(tx: Transaction, site_id: int, version: int) -> None:
     """All texts of a site have this version now."""
-    tx.execute(
-        "insert into meta (key, value) values (:key, :value)"
-        " on conflict (key) do update set value = :value",
-        {"key": _key(site_id), "value": str(version)},
-    )
+    set_meta(tx, _key(site_id), str(version))
 
 
 async def find_old(

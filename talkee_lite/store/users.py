@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from ..models import User, UserKind
+from ..models import User
+from ..names import name_keys
+from ..text import fold_name
 from .database import Database, Row
 from .writer import Transaction
 
 COLUMNS = (
     "id, mixin_user_id, mixin_identity_number, full_name, mvm_public_key, is_guest, lang,"
-    " banned_until, created_at"
+    " banned_until, created_at, avatar_url"
 )
 
 
@@ -31,70 +34,136 @@ def user_of(row: Row) -> User:
         lang=row["lang"],
         banned_until=row["banned_until"],
         created_at=row["created_at"],
+        avatar_url=row["avatar_url"],
     )
 
 
+class Profile(NamedTuple):
+    """What a way to sign in tells of somebody; where it has no `mixin_user_id`, one of ours."""
+
+    mixin_user_id: str
+    mixin_identity_number: str
+    mvm_public_key: str
+    avatar_url: str
+
+
 def insert_user(
-    tx: Transaction,
-    *,
-    provider: str,
-    subject: str,
-    mixin_user_id: str,
-    full_name: str,
-    name_folded: str,
-    name_skeleton: str,
-    is_guest: bool,
-    lang: str,
-    now: int,
+    tx: Transaction, name: str, profile: Profile, *, is_guest: bool, lang: str, now: int
 ) -> User:
-    """A new user with their first identity."""
+    """A new user, whom nobody can come in as yet."""
     row = tx.fetch_one(
-        "insert into users (mixin_user_id, full_name, name_folded, name_skeleton, is_guest, lang,"
-        " created_at, updated_at) values (:mixin_user_id, :full_name, :name_folded,"
-        " :name_skeleton, :is_guest, :lang, :now, :now) returning " + COLUMNS,
+        "insert into users (mixin_user_id, mixin_identity_number, mvm_public_key, avatar_url,"
+        " full_name, name_folded, name_skeleton, name_caseless, is_guest, lang, created_at,"
+        " updated_at) values (:mixin_user_id, :mixin_identity_number, :mvm_public_key,"
+        " :avatar_url, :full_name, :folded, :look, :case, :is_guest, :lang, :now, :now)"
+        " returning " + COLUMNS,
         {
-            "mixin_user_id": mixin_user_id,
-            "full_name": full_name,
-            "name_folded": name_folded,
-            "name_skeleton": name_skeleton,
+            **profile._asdict(),
+            **_named(name),
             "is_guest": int(is_guest),
             "lang": lang,
             "now": now,
         },
     )
     assert row is not None
-    user = user_of(row)
-    tx.execute(
-        "insert into identities (provider, subject, user_id, created_at)"
-        " values (:provider, :subject, :user_id, :now)",
-        {"provider": provider, "subject": subject, "user_id": user.id, "now": now},
-    )
-    return user
+    return user_of(row)
 
 
-def update_name(
-    tx: Transaction,
-    user_id: int,
-    *,
-    full_name: str,
-    name_folded: str,
-    name_skeleton: str,
-    now: int,
+def become_member(
+    tx: Transaction, user_id: int, name: str, profile: Profile, *, lang: str, now: int
 ) -> User:
-    """Give a user another name."""
+    """A guest has proved who they are: nothing that they were as a guest counts as proof."""
+    tx.execute("delete from identities where user_id = :id", {"id": user_id})
     row = tx.fetch_one(
-        "update users set full_name = :full_name, name_folded = :name_folded,"
-        " name_skeleton = :name_skeleton, updated_at = :now where id = :id returning " + COLUMNS,
-        {
-            "id": user_id,
-            "full_name": full_name,
-            "name_folded": name_folded,
-            "name_skeleton": name_skeleton,
-            "now": now,
-        },
+        "update users set mixin_user_id = :mixin_user_id,"
+        " mixin_identity_number = :mixin_identity_number, mvm_public_key = :mvm_public_key,"
+        " avatar_url = :avatar_url, full_name = :full_name, name_folded = :folded,"
+        " name_skeleton = :look, name_caseless = :case, is_guest = 0,"
+        " lang = case when :lang = '' then lang else :lang end, updated_at = :now"
+        " where id = :id returning " + COLUMNS,
+        {"id": user_id, **profile._asdict(), **_named(name), "lang": lang, "now": now},
     )
     assert row is not None
     return user_of(row)
+
+
+def _named(name: str) -> dict[str, str]:
+    keys = name_keys(name)
+    return {
+        "full_name": name,
+        "folded": fold_name(name),
+        "look": keys.by_look,
+        "case": keys.by_case,
+    }
+
+
+def update_name(tx: Transaction, user_id: int, name: str, now: int) -> User:
+    """Give a user another name."""
+    row = tx.fetch_one(
+        "update users set full_name = :full_name, name_folded = :folded, name_skeleton = :look,"
+        " name_caseless = :case, updated_at = :now where id = :id returning " + COLUMNS,
+        {"id": user_id, "now": now, **_named(name)},
+    )
+    assert row is not None
+    return user_of(row)
+
+
+def update_avatar(tx: Transaction, user_id: int, avatar_url: str, now: int) -> User:
+    """Give a user another picture; "": the one that is drawn here."""
+    row = tx.fetch_one(
+        "update users set avatar_url = :avatar_url, updated_at = :now where id = :id returning "
+        + COLUMNS,
+        {"id": user_id, "avatar_url": avatar_url, "now": now},
+    )
+    assert row is not None
+    return user_of(row)
+
+
+_PUBLISHED = (
+    "(exists (select 1 from messages where user_id = users.id and status = 'published')"
+    " or exists (select 1 from comments where user_id = users.id and status = 'published')"
+    " or exists (select 1 from replies where user_id = users.id and status = 'published'))"
+)
+
+
+def is_name_taken(tx: Transaction, name: str, *, but: int, of_any_member: bool) -> bool:
+    """Whether a name passes for that of a member who is not user `but`.
+
+    Members count who are staff or have published something, or, `of_any_member`, all.
+    """
+    counts = (
+        "1"
+        if of_any_member
+        else f"(exists (select 1 from roles where user_id = users.id) or {_PUBLISHED})"
+    )
+    keys = name_keys(name)
+    row = tx.fetch_one(
+        # Each by an index of its own.
+        "select 1 from users where is_guest = 0 and name_skeleton = :look and id != :but"
+        f" and {counts} union all select 1 from users where is_guest = 0"
+        f" and name_caseless = :case and id != :but and {counts} limit 1",
+        {"look": keys.by_look, "case": keys.by_case, "but": but},
+    )
+    return row is not None
+
+
+def list_member_names(tx: Transaction, after_id: int, most: int) -> list[tuple[int, str]]:
+    """Ids and names of members with ids above `after_id`."""
+    rows = tx.fetch(
+        "select id, full_name from users where is_guest = 0 and id > :after_id"
+        " and deleted_at is null order by id limit :most",
+        {"after_id": after_id, "most": most},
+    )
+    return [(row["id"], row["full_name"]) for row in rows]
+
+
+def update_keys(tx: Transaction, members: Sequence[tuple[int, str]]) -> None:
+    """Make the keys of names anew."""
+    tx.execute_many(
+        "update users set name_folded = :folded, name_skeleton = :look, name_caseless = :case"
+        " where id = :id and full_name = :full_name",
+        [{"id": user_id, **_named(name)} for user_id, name in members],
+    )
 
 
 def set_ban(tx: Transaction, user_id: int, *, until: int, reason: str, now: int) -> User | None:
@@ -134,20 +203,10 @@ def find_user(tx: Transaction, user_id: int) -> User | None:
 async def has_published(db: Database, user_id: int) -> bool:
     """Whether the user has written anything that others can see."""
     row = await db.fetch_one(
-        "select 1 from users where id = :id and deleted_at is null and (exists"
-        " (select 1 from messages where user_id = :id"
-        " and status = 'published') or exists (select 1 from comments where user_id = :id"
-        " and status = 'published') or exists (select 1 from replies where user_id = :id"
-        " and status = 'published'))",
+        f"select 1 from users where id = :id and deleted_at is null and {_PUBLISHED}",
         {"id": user_id},
     )
     return row is not None
-
-
-async def list_roles(db: Database) -> dict[tuple[int, int], UserKind]:
-    """(site id, user id) → role; site 0 stands for every site."""
-    rows = await db.fetch("select site_id, user_id, role from roles", {})
-    return {(row["site_id"], row["user_id"]): UserKind(row["role"]) for row in rows}
 
 
 def sweep_guests(tx: Transaction, *, before: int, most: int) -> list[int]:

@@ -68,7 +68,7 @@ async def test_a_clock_that_jumps_back_changes_no_order_and_no_page(tmp_path: Pa
     now = 1_800_000_000_000_000
     room = RoomKey(1, "/a")
     async with open_services(config_in(tmp_path), clock=lambda: now) as services:
-        user, _ = await services.people.sign_in_guest("Ann", "")
+        user, _ = await services.sign_ins.guest("Ann")
         for n in range(30):
             written = now - n * hour
             message = MessageDraft(f"{n:036}", "text", "SGk=")

@@ -40,6 +40,7 @@ from ...errors import (
     ReplyNotFound,
     RequestTimeout,
     RoomClosed,
+    SignInFailed,
     SiteNotFound,
     TooLarge,
     TooManyConnections,
@@ -300,13 +301,21 @@ OPERATIONS: dict[Handler, Operation] = {
         data(ref("SignedIn")),
         (NO_PAGE,),
         body=ref("Login"),
-        errors=(MethodNotOffered, InvalidName, NameReserved, RateLimited),
+        errors=(
+            *(InvalidSiteId, SiteNotFound, MethodNotOffered, InvalidName, NameReserved),
+            *(SignInFailed, Forbidden, RateLimited),
+        ),
     ),
-    auth.renew: Operation(data(ref("SignedIn")), (NO_PAGE, TOKEN), errors=(RateLimited,)),
+    auth.renew: Operation(data(ref("SignedIn")), (NO_PAGE, TOKEN), errors=(Forbidden, RateLimited)),
     auth.logout: Operation(
         data(NOTHING), (NO_PAGE, TOKEN), body=ref("Logout"), body_may_be_absent=True
     ),
-    auth.list_methods: Operation(data(ref("Methods")), (NO_PAGE,)),
+    auth.list_methods: Operation(
+        data(ref("Methods")),
+        (NO_PAGE,),
+        (replace(SITE_ID, required=False, about="The site whose page asks."),),
+        errors=(InvalidSiteId, SiteNotFound),
+    ),
     users.get_me: Operation(data(ref("User")), (NO_PAGE, TOKEN)),
     users.change_me: Operation(
         data(ref("User")), (NO_PAGE, TOKEN), body=ref("Name"), errors=(InvalidName, NameReserved)

@@ -5,12 +5,14 @@ protocol.py builds and reads them; tests hold these descriptions against real an
 
 from __future__ import annotations
 
-from ...auth import offered
+from typing import NamedTuple
+
+from ...auth import methods_on
 from ...comment_lists import MOST_COUNTED
 from ...comments import MOST_COMMENT, MOST_REPLY
 from ...config import Config
 from ...errors import all_refusals
-from ...models import Status, UserKind
+from ...models import Scope, Status, UserKind
 from ...pages import MOST_ADDRESS, MOST_TITLE
 from ...personal import Content
 from ...protocol import MOST_NUMBER
@@ -54,8 +56,22 @@ MESSAGE_FIELDS: dict[str, Schema] = {
 _LANG = text(
     pattern="^([A-Za-z]{2})?$", description="For mails; kept in lower case.", examples=["en"]
 )
-LOGIN_FIELDS: dict[str, dict[str, Schema]] = {"guest": {"full_name": NAME}}
-"""What each way to sign in takes beside `method` and `lang`."""
+
+
+class Way(NamedTuple):
+    """What a way to sign in takes beside what all take."""
+
+    needs: dict[str, Schema]
+    may: dict[str, Schema] = {}  # noqa: RUF012 - it is never changed
+
+
+LOGIN_FIELDS: dict[str, Way] = {
+    "guest": Way({"full_name": NAME}),
+    "admin_link": Way(
+        {"code": text(1)},
+        {"full_name": NAME | {"description": "Of whoever is to be the first admin."}},
+    ),
+}
 
 
 def shapes(config: Config) -> dict[str, Schema]:
@@ -120,10 +136,20 @@ def _requests(config: Config) -> dict[str, Schema]:
 
 def _login(config: Config) -> Schema:
     ways = [
-        record("lang", method={"const": name}, **LOGIN_FIELDS[name], lang=_LANG)
-        for name in offered(config.auth)
+        record(
+            *("lang", "site_id", "scope", *LOGIN_FIELDS[name].may),
+            method={"const": name},
+            **LOGIN_FIELDS[name].needs,
+            **LOGIN_FIELDS[name].may,
+            lang=_LANG,
+            site_id=ID | {"description": "Else the site that the page's origin belongs to."},
+            scope=text(
+                enum=list(Scope), default=Scope.PAGE, description="`admin`: from /admin alone."
+            ),
+        )
+        for name in methods_on(config)
     ]
-    return ways[0] if len(ways) == 1 else {"oneOf": ways} if ways else record(method=text())
+    return ways[0] if len(ways) == 1 else {"oneOf": ways}
 
 
 def _content(most: int) -> Schema:
@@ -254,6 +280,7 @@ def _export() -> dict[str, Schema]:
                 mixin_identity_number=text(1),
                 full_name=text(),
                 mvm_public_key=text(),
+                avatar_url=text(),
                 is_guest=FLAG,
                 lang=text(),
                 banned_until=TIME_OR_NEVER,
@@ -261,11 +288,19 @@ def _export() -> dict[str, Schema]:
                 created_at=TIME,
                 updated_at=TIME,
             ),
-            identities=array(record(provider=text(1), subject=text(), created_at=TIME)),
-            sessions=array(
-                record(scope=text(1), created_at=TIME, expires_at=TIME, last_used_at=TIME)
+            identities=array(
+                record(provider=text(1), subject=text(), name=text(), created_at=TIME)
             ),
-            roles=array(record(site_id=ID_OR_0, role=text(1), created_at=TIME)),
+            sessions=array(
+                record(
+                    scope=text(enum=list(Scope)),
+                    method=text(),
+                    created_at=TIME,
+                    expires_at=TIME,
+                    last_used_at=TIME,
+                )
+            ),
+            roles=array(record(site_id=ID_OR_0, role=text(1), granted_by=text(), created_at=TIME)),
             messages=array(
                 record(
                     **where,
