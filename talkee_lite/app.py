@@ -93,7 +93,8 @@ async def _wire(config: Config, db: Database, clock: Clock, exits: AsyncExitStac
     sites = Sites(db, config, clock)
     people = People(db, config, public_url, clock)
     tokens = Tokens(db, people, secret, clock)
-    sign_ins = SignIns(db, people, Merging(db), config, clock)
+    merging = Merging(db, people, clock)
+    sign_ins = SignIns(db, people, merging, config, clock)
     hub = Hub()
     # What one person and one address may write, messages and comments together.
     pace = Limits(
@@ -154,6 +155,7 @@ async def _wire(config: Config, db: Database, clock: Clock, exits: AsyncExitStac
         sites=sites,
         people=people,
         tokens=tokens,
+        merging=merging,
         sign_ins=sign_ins,
         logins=offered(
             Parts(
@@ -230,6 +232,7 @@ async def _keep_house(services: Services) -> None:
     while True:
         try:
             await services.rendering.renew()
+            await services.merging.resume()
             await services.people.sweep()
         except Unavailable:
             _log.info("housekeeping is put off: the database cannot be written")

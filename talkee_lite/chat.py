@@ -32,6 +32,7 @@ from .models import (
     MessageDraft,
     Outcome,
     PostResult,
+    Reassigned,
     Recorded,
     Reply,
     RoomChanged,
@@ -121,6 +122,10 @@ def _change_state(changed: RoomChanged, record: Record) -> int:
 def _change_revision(revision: int, record: Record) -> int:
     record.state = replace(record.state, revision=revision)
     return 0
+
+
+def _reassign(reassigned: Reassigned, record: Record) -> int:
+    return record.reassign(reassigned.author, reassigned.new_author)
 
 
 def parse_query(given: dict[str, str]) -> Query:
@@ -312,6 +317,9 @@ class Chat:
                 continue
             if isinstance(result, Changed):
                 self._publish_page(result, runs)
+                continue
+            if isinstance(result, Reassigned):
+                self._records.apply(result.room, partial(_reassign, result))
                 continue
             if isinstance(result, PostResult):
                 is_new = result.outcome is Outcome.POSTED

@@ -70,7 +70,7 @@ class AuthConfig:
     )
     token_days: int = _setting(30, "how long an access token lives", low=1, high=3650)
     guest: bool = _setting(True, "sign in with a typed name alone")
-    password: bool = _setting(False, "sign in with a name and a password (not in this version)")
+    password: bool = _setting(False, "register, and sign in, with a user name and a password")
     mvm: bool = _setting(False, "sign in with an Ethereum wallet (not in this version)")
     mixin_token: bool = _setting(False, "sign in with a Mixin token (not in this version)")
     reserved_names: tuple[str, ...] = _setting((), "names that no guest may take")
@@ -362,7 +362,7 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
             ) from None
     if auth.jwt_secret and len(auth.jwt_secret.encode()) < 32:
         raise ConfigError(f"{at('auth', 'jwt_secret')}: must have at least 32 bytes, or be empty")
-    for method in ("password", "mvm", "mixin_token"):
+    for method in ("mvm", "mixin_token"):
         if getattr(auth, method):
             raise ConfigError(
                 f"{at('auth', method)}: this version does not offer it; must be false"

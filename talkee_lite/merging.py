@@ -2,19 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from .clock import Clock
+from .comment_changes import unfavour, updated
+from .models import Changed, Several, Status, User
+from .people import People
+from .personal import pieces
+from .store import merging as store
+from .store import personal
 from .store.database import Database
+from .store.personal import Traces
 from .store.writer import Transaction
 
 
 class Merging:
-    """Gives what a guest wrote to the member that they are."""
+    """Gives what a guest wrote to the member that they are.
 
-    def __init__(self, db: Database) -> None:
+    It goes in slices, so that nobody else waits long. If the server stops in between, `resume`
+    does the rest.
+    """
+
+    def __init__(self, db: Database, people: People, clock: Clock) -> None:
         self._db = db
+        self._people = people
+        self._clock = clock
 
-    def begin(self, tx: Transaction, guest_id: int, user_id: int) -> bool:
-        """From now on the guest is the member; False if there is nothing to give."""
-        return False
+    def begin(self, tx: Transaction, guest: User, user: User, now: int) -> bool:
+        """From now on the guest is the member; False for one that is banned, who stays apart."""
+        if guest.banned_until > now:
+            return False
+        store.merge_user(tx, guest.id, user.id, now)
+        return True
 
-    async def finish(self, guest_id: int) -> None:
-        """Give the member all that the guest wrote."""
+    async def finish(self, guest_id: int, user_id: int) -> None:
+        """Give the member all that the guest wrote, and empty the guest's row."""
+        # Whatever was asked for before this is written before what follows.
+        self._people.leaves(guest_id)
+        await self._db.write(lambda tx: None)
+        await self._people.load([user_id])
+        traces = await personal.find_traces(self._db, guest_id)
+        for piece in pieces(traces):
+            await self._db.write(partial(_take, piece, guest_id, user_id))
+        now = self._clock()
+        emptied = await self._db.write(lambda tx: personal.empty_user(tx, guest_id, now))
+        self._people.remember(emptied)
+
+    async def resume(self) -> None:
+        """Finish what a stop of the server left undone."""
+        for guest_id, user_id in await store.list_unfinished(self._db):
+            await self.finish(guest_id, user_id)
+
+
+def _take(piece: Traces, guest_id: int, user_id: int, tx: Transaction) -> Several:
+    return Several(list(_changes(piece, guest_id, user_id, tx)))
+
+
+def _changes(piece: Traces, guest_id: int, user_id: int, tx: Transaction) -> Iterator[Any]:
+    for comment_id in piece.comments:
+        room, comment = personal.find_comment(tx, comment_id)
+        if comment.user_id == guest_id and comment.status is not Status.DELETED:
+            store.take_text(tx, "comments", comment_id, user_id)
+            _, comment = personal.find_comment(tx, comment_id)
+            yield Changed(None, room, [updated(tx, room, comment)])
+    for reply_id in piece.replies:
+        room, reply = personal.find_reply(tx, reply_id)
+        if reply.user_id == guest_id and reply.status is not Status.DELETED:
+            store.take_text(tx, "replies", reply_id, user_id)
+            _, reply = personal.find_reply(tx, reply_id)
+            yield Changed(None, room, [updated(tx, room, reply)])
+    for comment_id in piece.favourites:
+        room, comment = personal.find_comment(tx, comment_id)
+        if store.take_favourite(tx, comment_id, guest_id, user_id):
+            # Nothing is to be seen of it, but to them.
+            is_shown = comment.status is Status.PUBLISHED
+            yield Changed(None, room, [updated(tx, room, comment)] if is_shown else [])
+        else:
+            yield Changed(None, room, unfavour(tx, room, comment_id, guest_id))
+    for room in piece.rooms:
+        yield store.take_messages(tx, room, guest_id, user_id)

@@ -202,6 +202,15 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Reassigned:
+    """Messages of one author in a room are another's from now on."""
+
+    room: RoomKey
+    author: int
+    new_author: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoomChanged:
     """A room was closed, opened or slowed down; its listeners are told once it is committed."""
 

@@ -103,11 +103,11 @@ class Personal:
         # What is on its way is there when this has been written.
         await self._db.write(lambda tx: None)
         traces = await personal.find_traces(self._db, user_id)
-        for piece in _pieces(traces):
+        for piece in pieces(traces):
             await self._db.write(partial(_erase, piece, user_id, self._clock()))
 
 
-def _pieces(traces: Traces) -> Iterator[Traces]:
+def pieces(traces: Traces) -> Iterator[Traces]:
     """The same in pieces that each take one transaction."""
     lists = (traces.rooms, traces.comments, traces.replies, traces.favourites)
     for number, (found, size) in enumerate(zip(lists, _SIZES, strict=True)):

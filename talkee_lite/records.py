@@ -99,6 +99,13 @@ class Record:
         self.cost += gained
         return gained + self.keep_latest(None)
 
+    def reassign(self, author: int, new_author: int) -> int:
+        """What one person said was said by another; bytes gained."""
+        for line in self.lines:
+            if line.user_id == author and line.head:
+                line.user_id = new_author
+        return self.keep_latest(None)
+
     def keep_latest(self, latest: Latest | None) -> int:
         """The list that is sent from now on, None: it is to be made anew; bytes gained."""
         gained = _size(latest) - _size(self.latest)

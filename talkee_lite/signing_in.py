@@ -13,7 +13,7 @@ from .clock import DAY, SECOND, Clock
 from .config import Config
 from .errors import Forbidden, InvalidName, NameReserved, Refused, SignInFailed, Unauthorized
 from .merging import Merging
-from .models import Scope, Session, User, UserKind
+from .models import Caller, Scope, Session, User, UserKind
 from .people import People
 from .store import identities, once, roles, sessions, users
 from .store.database import Database
@@ -51,8 +51,8 @@ class Proof:
 
     `name` is what they shall be called at first. `is_typed`: it was chosen for this, and is
     refused if it is not free; else one like it is taken. `is_new`: there must not be such a
-    person yet. `secret`: what is kept beside a new identity. `avatar_url` None: it knows of no
-    pictures.
+    person yet. `secret`: what is kept beside the identity, or was checked against. `avatar_url`
+    None: it knows of no pictures.
     """
 
     provider: str
@@ -185,6 +185,47 @@ class SignIns:
             raise Unauthorized
         return renewed
 
+    async def set_secret(
+        self, caller: Caller, provider: str, subject: str, name: str, secret: str, *, earlier: str
+    ) -> SignedIn:
+        """Give the caller's way in another secret, or, `earlier` "", give them that way in.
+
+        All their sessions end, and a new one of the same scope begins. Raises NameReserved where
+        somebody else comes in as `subject`, and SignInFailed where the secret is not `earlier`
+        any more.
+        """
+        now, user_id, scope = self._clock(), caller.user.id, caller.session.scope
+
+        def job(tx: Transaction) -> tuple[_Made, Session] | Refused:
+            known = identities.find_identity(tx, provider, subject)
+            user = users.find_user(tx, user_id)
+            if user is None or not sessions.is_on_record(tx, caller.session.jti):
+                return Unauthorized()
+            if known is not None and (known.user_id != user_id or not earlier):
+                return NameReserved("This user name belongs to somebody else.", field="username")
+            if (known.secret if known is not None else "") != earlier:
+                return SignInFailed()
+            if known is None:
+                identity = Identity(user_id, name, secret)
+                identities.insert_identity(tx, provider, subject, identity, now)
+            else:
+                identities.set_secret(tx, provider, subject, secret)
+            ended = {user_id: sessions.delete_sessions_of(tx, user_id)}
+            return _Made(user, ended), self._new_session(tx, user_id, scope, provider, now)
+
+        return await self._finish(self._db.write(job))
+
+    async def replace_secret(
+        self, user_id: int, provider: str, subject: str, secret: str
+    ) -> list[str]:
+        """Give somebody's way in another secret, whatever it was; their sessions, which ended."""
+
+        def job(tx: Transaction) -> list[str]:
+            identities.set_secret(tx, provider, subject, secret)
+            return sessions.delete_sessions_of(tx, user_id)
+
+        return await self._db.write(job)
+
     async def _finish(self, written: Future[tuple[_Made, Session] | Refused]) -> SignedIn:
         done = await written
         if isinstance(done, Refused):
@@ -194,7 +235,7 @@ class SignIns:
         for site_id, role in made.roles.items():
             self._people.take_role(made.user.id, site_id, role)
         if made.merged:
-            await self._merging.finish(made.merged)
+            await self._merging.finish(made.merged, made.user.id)
         return SignedIn(made.user, session, made.ended)
 
     def _enter(
@@ -206,6 +247,9 @@ class SignIns:
         known = identities.find_identity(tx, proof.provider, proof.subject)
         if known is not None and proof.is_new:
             return self._naming.taken(tx, proof.name, "username", is_guest=False)
+        if known is not None and proof.secret != known.secret:
+            # Changed while it was being checked.
+            return SignInFailed()
         guest = entry.guest and users.find_user(tx, entry.guest.id)
         if guest is not None and not guest.is_guest:
             guest = None
@@ -276,7 +320,7 @@ class SignIns:
         made = _Made(user)
         if guest is not None:
             made.ended = {guest.id: sessions.delete_sessions_of(tx, guest.id)}
-            if self._merging.begin(tx, guest.id, user.id):
+            if self._merging.begin(tx, guest, user, now):
                 made.merged = guest.id
         return made
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from talkee_lite.config import Config, ServerConfig, SiteConfig
+from talkee_lite.config import AuthConfig, Config, ServerConfig, SiteConfig
 
 from .harness import Server, config_in, running
 
@@ -26,8 +26,8 @@ INTRODUCTION = """\
 # Every call, with its answer
 
 Taken from a run, and held to the code by the tests. `$TOKEN` is what signing in gave, `$OTHER` the
-token of another guest, `$MODERATOR` that of a moderator. What the calls mean stands in
-[api.md](api.md) and, for messages, in [protocol.md](protocol.md).
+token of another guest, `$MODERATOR` that of a moderator, `$ANN` that of Ann, who registered. What
+the calls mean stands in [api.md](api.md) and, for messages, in [protocol.md](protocol.md).
 """
 
 
@@ -80,6 +80,17 @@ def chapters() -> list[Chapter]:
                 Call("GET", "/api/me", who=me),
                 Call("PATCH", "/api/me", {"full_name": "Jonathan"}, me),
                 Call("POST", "/api/auth/renew", who=me),
+                Call(
+                    "POST",
+                    "/api/auth/register",
+                    {"username": "ann99", "password": "correct horse battery"},
+                ),
+                Call(
+                    "PUT",
+                    "/api/me/password",
+                    {"password": "correct horse battery", "new_password": "staple and more"},
+                    "ANN",
+                ),
             ),
         ),
         Chapter(
@@ -159,7 +170,7 @@ def config_for(folder: Path) -> Config:
         SiteConfig(id=1, name="My blog", origins=("https://blog.example.com",)),
         SiteConfig(id=2, name="Careful", hold_comments="guests"),
     )
-    config = config_in(folder, sites=sites)
+    config = config_in(folder, sites=sites, auth=AuthConfig(password=True))
     return replace(config, server=replace(ServerConfig(), public_url="https://talk.example.com"))
 
 
@@ -188,6 +199,8 @@ async def _make(server: Server, call: Call, tokens: dict[str, str]) -> str:
         tokens["TOKEN"] = json.loads(text)["data"]["access_token"]
         tokens["OTHER"] = await server.guest("Winston")
         tokens["MODERATOR"] = await _moderator(server)
+    if call.path == "/api/auth/register":
+        tokens["ANN"] = json.loads(text)["data"]["access_token"]
     return f"$ {call.command()}\n{text}\n"
 
 

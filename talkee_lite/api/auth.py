@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..auth import Attempt
+from ..auth import Attempt, Registers
 from ..closing import REFUSED
 from ..errors import Forbidden, InvalidBody, InvalidSiteId, MethodNotOffered, Unauthorized
 from ..models import Scope, Site, User
@@ -38,6 +38,36 @@ async def login(request: Request) -> Answer:
     attempt = await _attempt(request, services, body)
     check_sign_in_pace(request, services)
     return _signed_in(services, attempt.site, await method.sign_in(attempt))
+
+
+async def register(request: Request) -> Answer:
+    """Make an account with a user name and a password, and sign in."""
+    services = services_of(request)
+    check_page(request, services)
+    body = await json_of(request, services.config.limits.max_body_bytes)
+    passwords = _passwords(services)
+    attempt = await _attempt(request, services, body)
+    check_sign_in_pace(request, services)
+    return _signed_in(services, attempt.site, await passwords.register(attempt))
+
+
+async def change_password(request: Request) -> Answer:
+    """Give the one who asks another password; everything else that they signed in ends."""
+    services = services_of(request)
+    check_page(request, services)
+    raw = await body_of(request, services.config.limits.max_body_bytes)
+    caller = await caller_of(request, services)
+    passwords = _passwords(services)
+    check_sign_in_pace(request, services)
+    address = address_of(request, services)
+    return _signed_in(services, None, await passwords.change(caller, parse_object(raw), address))
+
+
+def _passwords(services: Services) -> Registers:
+    method = services.logins.get("password")
+    if not isinstance(method, Registers):
+        raise MethodNotOffered
+    return method
 
 
 async def _attempt(request: Request, services: Services, body: dict[str, Any]) -> Attempt:

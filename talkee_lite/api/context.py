@@ -33,6 +33,7 @@ from ..feeds import Feeds
 from ..forms import Forms
 from ..hub import Hub
 from ..limits import Limits
+from ..merging import Merging
 from ..models import Caller, RoomKey, Scope, Site
 from ..notify.dispatch import Dispatcher
 from ..pages import Pages
@@ -66,6 +67,7 @@ class Services:
     sites: Sites
     people: People
     tokens: Tokens
+    merging: Merging
     sign_ins: SignIns
     logins: Mapping[str, Method]
     login_pace: Limits

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..clock import Clock, SteadyClock
 from ..config import Config, ConfigError
-from ..models import Site
+from ..models import Caller, Site
 from ..people import People
 from ..signing_in import Entry, SignedIn, SignIns
 from ..sites import Sites
@@ -46,6 +46,20 @@ class Method(Protocol):
         """What a page of the site needs to start it; None: it is not offered there."""
 
 
+@runtime_checkable
+class Registers(Protocol):
+    """A way to sign in with something that people choose here, and may choose anew."""
+
+    async def register(self, attempt: Attempt) -> SignedIn:
+        """Somebody new."""
+
+    async def change(self, caller: Caller, body: dict[str, Any], address: str) -> SignedIn:
+        """Somebody chooses anew; their earlier sessions end."""
+
+    async def make_anew(self, user_id: int) -> tuple[str, list[str]]:
+        """Choose for somebody who forgot; what was chosen, and their sessions, which end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What ways to sign in may work with. What they open they close by `exits`."""
@@ -72,6 +86,7 @@ class Login(NamedTuple):
 
 LOGINS: dict[str, Login] = {
     "guest": Login(lambda config: config.auth.guest),
+    "password": Login(lambda config: config.auth.password),
     "admin_link": Login(lambda config: True),
 }
 

@@ -26,9 +26,11 @@ from ...errors import (
     InvalidName,
     InvalidOrderBy,
     InvalidPage,
+    InvalidPassword,
     InvalidReplyTo,
     InvalidSiteId,
     InvalidSlug,
+    InvalidUsername,
     MessageDeleted,
     MessageIdConflict,
     MessageNotFound,
@@ -303,6 +305,24 @@ OPERATIONS: dict[Handler, Operation] = {
         body=ref("Login"),
         errors=(
             *(InvalidSiteId, SiteNotFound, MethodNotOffered, InvalidName, NameReserved),
+            *(SignInFailed, Forbidden, RateLimited),
+        ),
+    ),
+    auth.register: Operation(
+        data(ref("SignedIn")),
+        (NO_PAGE,),
+        body=ref("Registration"),
+        errors=(
+            *(InvalidSiteId, SiteNotFound, MethodNotOffered, InvalidUsername, InvalidPassword),
+            *(NameReserved, Forbidden, RateLimited),
+        ),
+    ),
+    auth.change_password: Operation(
+        data(ref("SignedIn")),
+        (NO_PAGE, TOKEN),
+        body=ref("NewPassword"),
+        errors=(
+            *(MethodNotOffered, InvalidUsername, InvalidPassword, NameReserved),
             *(SignInFailed, Forbidden, RateLimited),
         ),
     ),

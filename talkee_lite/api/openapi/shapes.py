@@ -53,9 +53,18 @@ MESSAGE_FIELDS: dict[str, Schema] = {
     "status": {"const": Status.PENDING, "description": "There while it waits for approval."},
 }
 
+USERNAME = text(3, 32, pattern=_VISIBLE, examples=["ann99"])
+PASSWORD = text(8, 256, examples=["correct horse battery"])
 _LANG = text(
     pattern="^([A-Za-z]{2})?$", description="For mails; kept in lower case.", examples=["en"]
 )
+
+
+_WITH_ALL: dict[str, Schema] = {
+    "lang": _LANG,
+    "site_id": ID | {"description": "Else the site that the page's origin belongs to."},
+    "scope": text(enum=list(Scope), default=Scope.PAGE, description="`admin`: from /admin alone."),
+}
 
 
 class Way(NamedTuple):
@@ -67,6 +76,7 @@ class Way(NamedTuple):
 
 LOGIN_FIELDS: dict[str, Way] = {
     "guest": Way({"full_name": NAME}),
+    "password": Way({"username": USERNAME, "password": PASSWORD}),
     "admin_link": Way(
         {"code": text(1)},
         {"full_name": NAME | {"description": "Of whoever is to be the first admin."}},
@@ -83,6 +93,15 @@ def _requests(config: Config) -> dict[str, Schema]:
     most = config.limits.max_data_bytes
     return {
         "Login": _login(config),
+        "Registration": record(*_WITH_ALL, username=USERNAME, password=PASSWORD, **_WITH_ALL),
+        "NewPassword": record(
+            "username",
+            new_password=PASSWORD,
+            password=PASSWORD
+            | {"description": "The present one. Who came by an admin's link leaves it out."},
+            username=USERNAME
+            | {"description": "For an account that has none, by who came by an admin's link."},
+        ),
         "Logout": record("everywhere", everywhere=FLAG | {"default": False}),
         "Name": record(full_name=NAME),
         "Leaving": record(
@@ -137,15 +156,11 @@ def _requests(config: Config) -> dict[str, Schema]:
 def _login(config: Config) -> Schema:
     ways = [
         record(
-            *("lang", "site_id", "scope", *LOGIN_FIELDS[name].may),
+            *(*_WITH_ALL, *LOGIN_FIELDS[name].may),
             method={"const": name},
             **LOGIN_FIELDS[name].needs,
             **LOGIN_FIELDS[name].may,
-            lang=_LANG,
-            site_id=ID | {"description": "Else the site that the page's origin belongs to."},
-            scope=text(
-                enum=list(Scope), default=Scope.PAGE, description="`admin`: from /admin alone."
-            ),
+            **_WITH_ALL,
         )
         for name in methods_on(config)
     ]
@@ -197,7 +212,10 @@ def _answers(config: Config) -> dict[str, Schema]:
             created_at=TIME,
         ),
         "SignedIn": record(access_token=text(1), user=ref("User")),
-        "Methods": array(record(method=text(1, examples=["guest"]))),
+        # What a page needs to start each stands beside its name.
+        "Methods": array(
+            record(method=text(1, examples=["guest"])) | {"additionalProperties": True}
+        ),
         "Message": record("status", **MESSAGE_FIELDS),
         "Messages": messages,
         "MessageDeletion": record(
