@@ -46,7 +46,13 @@ def register() -> str:
 class Guest:
     """One guest makes all calls, but for those that end their token or that moderators make."""
 
-    ends = ("POST /api/auth/logout", "DELETE /api/me")
+    # A guest who registers is one no more.
+    ends = (
+        "POST /api/auth/login",
+        "POST /api/auth/logout",
+        "POST /api/auth/register",
+        "DELETE /api/me",
+    )
     moderates = (
         "PUT /api/comments/{id}/approve",
         "PUT /api/comments/{id}/replies/{reply_id}/approve",
