@@ -76,20 +76,29 @@ class Tabs:
             self.problems.append(f"console: {text}")
 
 
-@pytest.fixture
-async def tabs() -> AsyncIterator[Tabs]:
+@asynccontextmanager
+async def chromium(*arguments: str) -> AsyncIterator[Tabs]:
     """Tabs of one Chromium; at the end nothing may have gone wrong in any of them."""
     if not CHROMIUM.exists():
         pytest.fail("These tests need the Debian package chromium: apt-get install chromium")
     expect.set_options(timeout=10_000)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
+        )
         opened = Tabs(browser)
         try:
             yield opened
         finally:
             await browser.close()
     assert opened.problems == []
+
+
+@pytest.fixture
+async def tabs() -> AsyncIterator[Tabs]:
+    """Tabs of a Chromium as it comes."""
+    async with chromium() as opened:
+        yield opened
 
 
 @asynccontextmanager
