@@ -1,36 +1,21 @@
-"""The command line: `python -m talkee_lite [serve]` and the other verbs.
-
-A verb that reads or changes the database asks the running server over its control socket; where
-none runs it takes the database's lock and opens the file itself.
-"""
+"""The command line: `python -m talkee_lite [serve]` and the other verbs."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .cli_sites import add_site_verbs
 from .config import Config, ConfigError, load_config
-from .errors import Refused
-from .models import Hold
-from .store.lock import DatabaseInUse, read_holder
+from .control_client import LONG_SECONDS, SHORT_SECONDS, Failed, ask
+from .store.lock import DatabaseInUse
 from .store.migrations import DatabaseUnusable
 from .version import VERSION
-
-_WAIT_SECONDS = 5.0
-_SHORT_SECONDS = 60.0
-_LONG_SECONDS = 3600.0
-"""How long a verb may take that reads or writes much."""
-
-
-class _Failed(Exception):
-    """A verb did not succeed; the message is what the person is told."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load_config(getattr(options, "config", None), os.environ, _overrides(options))
         return int(options.run(options, config) or 0)
-    except (ConfigError, DatabaseInUse, DatabaseUnusable, _Failed) as error:
+    except (ConfigError, DatabaseInUse, DatabaseUnusable, Failed) as error:
         print(f"talkee-lite: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -98,55 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb(verbs, "recount", _recount, "count likes, replies and comments anew")
 
-    site = verbs.add_parser("site", help="list, add and change sites", description="Sites.")
-    sites = site.add_subparsers(title="verbs", metavar="VERB", required=True)
-    listing = verb(sites, "list", _site_list, "list the sites")
-    listing.add_argument("--json", action="store_true", help="as JSON")
-    add = verb(sites, "add", _site_add, "add a site")
-    add.add_argument("--name", required=True, help="the site's name")
-    add.add_argument(
-        "--origin", action="append", default=[], metavar="ORIGIN", help="allowed; may be repeated"
-    )
-    change = verb(sites, "set", _site_set, "change a site; effective at once")
-    change.add_argument("id", type=int, help="the site's id")
-    change.add_argument("--name", help="its new name")
-    change.add_argument("--origin", action="append", metavar="ORIGIN", help="allow just these")
-    change.add_argument(
-        "--add-origin", action="append", default=[], metavar="ORIGIN", help="allow one more"
-    )
-    change.add_argument(
-        "--remove-origin", action="append", default=[], metavar="ORIGIN", help="allow one less"
-    )
-    change.add_argument(
-        "--hold-comments",
-        choices=[hold.value for hold in Hold],
-        help="whose comments wait for approval",
-    )
-    change.add_argument(
-        "--images",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="let comments show pictures from other servers",
-    )
-    change.add_argument(
-        "--webhook", metavar="URL", help='where to send news of what people write; "": nowhere'
-    )
-    change.add_argument(
-        "--new-webhook-secret", action="store_true", help="sign that news with another secret"
-    )
-    hook = verb(sites, "webhook", _site_webhook, "show a site's webhook, its secret, how it goes")
-    hook.add_argument("id", type=int, help="the site's id")
-    hook.add_argument("--test", action="store_true", help="send a test event first")
-    hook.add_argument("--json", action="store_true", help="as JSON")
-    feed = verb(sites, "feed", _site_feed, "print the address of the owner's feed")
-    feed.add_argument("id", type=int, help="the site's id")
-    for each in (add, change):
-        each.add_argument(
-            "--public-chat",
-            action=argparse.BooleanOptionalAction,
-            default=None,
-            help="let everybody read the chat, signed in or not",
-        )
+    add_site_verbs(verb, verbs)
     _add_room_verbs(verb, verbs)
     return parser
 
@@ -179,7 +116,7 @@ def _add_room_verbs(verb: Any, verbs: Any) -> None:
 
     pages = group("page", "move and describe pages")
     move = verb(
-        pages, "move", _simple("page-move", _LONG_SECONDS), "take a page's comments to another page"
+        pages, "move", _simple("page-move", LONG_SECONDS), "take a page's comments to another page"
     )
     in_room(move)
     move.add_argument("new", help="the slug of the page where they shall be")
@@ -205,11 +142,11 @@ def _add_room_verbs(verb: Any, verbs: Any) -> None:
     export = verb(
         users,
         "export",
-        _simple("user-export", _LONG_SECONDS),
+        _simple("user-export", LONG_SECONDS),
         "print all that is stored of somebody",
     )
     leave = verb(
-        users, "delete", _simple("user-delete", _LONG_SECONDS), "empty somebody's account for good"
+        users, "delete", _simple("user-delete", LONG_SECONDS), "empty somebody's account for good"
     )
     leave.add_argument(
         "--remove-content", action="store_true", help="erase what they wrote too, for everybody"
@@ -237,7 +174,7 @@ def _serve(options: argparse.Namespace, config: Config) -> int:
     try:
         run_server(config, _announce)
     except CannotListen as error:
-        raise _Failed(str(error)) from None
+        raise Failed(str(error)) from None
     return 0
 
 
@@ -290,20 +227,20 @@ def _toml(value: Any) -> str:
 
 
 def _token(options: argparse.Namespace, config: Config) -> int:
-    print(_ask(config, "token", {"name": options.name})["access_token"])
+    print(ask(config, "token", {"name": options.name})["access_token"])
     return 0
 
 
 def _backup(options: argparse.Namespace, config: Config) -> int:
     # Absolute: the server has a working folder of its own.
     given = {"file": str(options.file.absolute()), "with_secret": options.with_secret}
-    done = _ask(config, "backup", given, seconds=_LONG_SECONDS)
+    done = ask(config, "backup", given, seconds=LONG_SECONDS)
     print(f"{done['file']}  {done['bytes']} bytes")
     return 0
 
 
 def _recount(options: argparse.Namespace, config: Config) -> int:
-    done = _ask(config, "recount", {}, seconds=_LONG_SECONDS)
+    done = ask(config, "recount", {}, seconds=LONG_SECONDS)
     print(f"{done['comments']} comments and {done['pages']} pages were off")
     return 0
 
@@ -314,89 +251,20 @@ def _restore(options: argparse.Namespace, config: Config) -> int:
     try:
         done = restore(config.database.path, options.file, with_secret=options.with_secret)
     except BackupFailed as error:
-        raise _Failed(str(error)) from None
+        raise Failed(str(error)) from None
     print(f"{config.database.path}  {done.messages} messages")
     if done.kept is not None:
         print(f"what was there is now {done.kept}")
     return 0
 
 
-def _site_list(options: argparse.Namespace, config: Config) -> int:
-    sites = _ask(config, "site-list", {})
-    if options.json:
-        print(json.dumps(sites, indent=2, ensure_ascii=False))
-        return 0
-    for site in sites:
-        notes = ["in the settings"] if site["from_settings"] else []
-        notes += ["public chat"] if site["public_chat"] else []
-        notes += ["pictures"] if site["images"] else []
-        if site["hold_comments"] != Hold.NOBODY:
-            notes.append(f"comments of {site['hold_comments']} are held")
-        notes += ["webhook"] if site["has_webhook"] else []
-        _print_site(site, notes)
-    return 0
-
-
-def _print_site(site: dict[str, Any], notes: Sequence[str] = ()) -> None:
-    more = f" ({', '.join(notes)})" if notes else ""
-    origins = " ".join(site["origins"]) or "no origins"
-    print(f"{site['id']}  {site['name']}  {origins}{more}")
-
-
-def _site_add(options: argparse.Namespace, config: Config) -> int:
-    given = {"name": options.name, "origins": options.origin, "public_chat": options.public_chat}
-    _print_site(_ask(config, "site-add", given))
-    return 0
-
-
-def _site_set(options: argparse.Namespace, config: Config) -> int:
-    given = {
-        "id": options.id,
-        "name": options.name,
-        "origins": options.origin,
-        "add_origins": options.add_origin,
-        "remove_origins": options.remove_origin,
-        "public_chat": options.public_chat,
-        "hold_comments": options.hold_comments,
-        "images": options.images,
-        "webhook_url": options.webhook,
-        "new_webhook_secret": options.new_webhook_secret,
-    }
-    _print_site(_ask(config, "site-set", given, seconds=_LONG_SECONDS))
-    return 0
-
-
-def _site_webhook(options: argparse.Namespace, config: Config) -> int:
-    hook = _ask(config, "site-webhook", {"id": options.id, "test": options.test})
-    if options.json:
-        print(json.dumps(hook, indent=2, ensure_ascii=False))
-    else:
-        print(f"address    {hook['url']}\nsecret     {hook['secret']}")
-        print(f"delivered  {hook['delivered_at'] or 'nothing yet'}\nwaiting    {hook['waiting']}")
-        if hook["is_gone"]:
-            print(f"stopped    {hook['failed_at']}: {hook['last_error']}")
-        elif hook["failures"]:
-            print(f"failures   {hook['failures']}, last {hook['failed_at']}: {hook['last_error']}")
-            print(f"next try   {hook['next_try_at']}")
-    if hook["test"]:
-        raise _Failed(f"the test did not arrive: {hook['test']}")
-    if options.test and not options.json:
-        print("test       arrived")
-    return 0
-
-
-def _site_feed(options: argparse.Namespace, config: Config) -> int:
-    print(_ask(config, "site-feed", {"id": options.id}))
-    return 0
-
-
-def _simple(name: str, seconds: float = _SHORT_SECONDS) -> Any:
+def _simple(name: str, seconds: float = SHORT_SECONDS) -> Any:
     """A verb whose options are the parameters of the control verb `name`."""
     own = {"run", "config", "database", "host", "port"}
 
     def run(options: argparse.Namespace, config: Config) -> int:
         given = {key: value for key, value in vars(options).items() if key not in own}
-        result = _ask(config, name, given, seconds)
+        result = ask(config, name, given, seconds)
         if result is not None:
             print(json.dumps(result, ensure_ascii=False))
         return 0
@@ -406,7 +274,7 @@ def _simple(name: str, seconds: float = _SHORT_SECONDS) -> Any:
 
 def _user_list(options: argparse.Namespace, config: Config) -> int:
     given = {"query": options.query, "after_id": options.after_id}
-    users = _ask(config, "user-list", given)
+    users = ask(config, "user-list", given)
     if options.json:
         print(json.dumps(users, indent=2, ensure_ascii=False))
         return 0
@@ -414,70 +282,3 @@ def _user_list(options: argparse.Namespace, config: Config) -> int:
         banned = f"  banned until {user['banned_until']}" if user["banned_until"] else ""
         print(f"{user['id']}  {user['full_name']}  {user['kind']}{banned}")
     return 0
-
-
-def _ask(config: Config, verb: str, given: dict[str, Any], seconds: float = _SHORT_SECONDS) -> Any:
-    """Run a control verb: by the running server within `seconds`, else on the database itself."""
-    return asyncio.run(_ask_either(config, verb, given, seconds))
-
-
-async def _ask_either(config: Config, verb: str, given: dict[str, Any], seconds: float) -> Any:
-    end = time.monotonic() + _WAIT_SECONDS
-    while True:
-        answered, result = await _ask_server(config.database.path, verb, given, seconds)
-        if answered:
-            return result
-        try:
-            return await _run_here(config, verb, given)
-        except DatabaseInUse as error:
-            # A server that is just starting or stopping has the lock but no control socket.
-            if time.monotonic() > end:
-                raise _Failed(
-                    f"{error}, and it has no control socket (a program that embeds the server"
-                    " has none)"
-                ) from None
-        await asyncio.sleep(0.1)
-
-
-async def _ask_server(
-    database: Path, verb: str, given: dict[str, Any], seconds: float
-) -> tuple[bool, Any]:
-    import aiohttp
-
-    holder = read_holder(database)
-    if holder is None or not holder.socket:
-        return False, None
-    connector = aiohttp.UnixConnector(holder.socket)
-    time_limit = aiohttp.ClientTimeout(total=seconds)
-    async with aiohttp.ClientSession(connector=connector, timeout=time_limit) as session:
-        try:
-            async with session.post(f"http://control/control/{verb}", json=given) as response:
-                body = await response.json()
-        except TimeoutError:
-            raise _Failed(f"the server did not answer within {seconds:.0f} s") from None
-        except (aiohttp.ClientConnectionError, FileNotFoundError):
-            return False, None
-    if response.status == 503:
-        return False, None
-    if response.status != 200:
-        raise _Failed(body["msg"])
-    return True, body["data"]
-
-
-async def _run_here(config: Config, verb: str, given: dict[str, Any]) -> Any:
-    from .app import open_services
-    from .control import VERBS
-
-    path = config.database.path.absolute()
-    if not path.exists():
-        # Most likely the wrong folder; a file made here would only mislead.
-        raise _Failed(
-            f"there is no database at {path}; start the server once, or name its settings with"
-            " --config"
-        )
-
-    async with open_services(config) as services:
-        try:
-            return await VERBS[verb](services, given)
-        except Refused as refusal:
-            raise _Failed(refusal.msg) from None

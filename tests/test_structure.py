@@ -24,6 +24,8 @@ LAYER_OF = {
     "app": "top",
     "serve": "top",
     "cli": "top",
+    "cli_sites": "top",
+    "control_client": "top",
     "__init__": "top",
     "__main__": "top",
     "chat": "rules",
@@ -119,7 +121,7 @@ class TestEveryFile:
             assert [text for text in texts(path) if SQL.search(text)] == []
 
     def test_the_web_framework_is_known_at_the_edge_alone(self, path: Path) -> None:
-        allowed = ("app.py", "serve.py", "cli.py", "api/", "auth/", "notify/")
+        allowed = ("app.py", "serve.py", "control_client.py", "api/", "auth/", "notify/")
         if not name_of(path).startswith(allowed):
             assert [name for name in imports(path) if name.startswith("aiohttp")] == []
 
@@ -174,7 +176,7 @@ class TestEveryFile:
 
 def _ok(path: Path) -> set[int]:
     # The command line asks the control socket and knows one status: the server is restarting.
-    return {503} if name_of(path) == "cli.py" else set()
+    return {503} if name_of(path) == "control_client.py" else set()
 
 
 def _layer(place: str) -> str:
