@@ -50,10 +50,20 @@ def add_site_verbs(verb: Any, verbs: Any) -> None:
     change.add_argument(
         "--new-webhook-secret", action="store_true", help="sign that news with another secret"
     )
+    sso_secret = change.add_mutually_exclusive_group()
+    sso_secret.add_argument(
+        "--new-sso-secret",
+        action="store_true",
+        help="let the site's own accounts sign in by another secret",
+    )
+    sso_secret.add_argument("--no-sso", action="store_true", help="let them not sign in any more")
     hook = verb(sites, "webhook", _site_webhook, "show a site's webhook, its secret, how it goes")
     hook.add_argument("id", type=int, help="the site's id")
     hook.add_argument("--test", action="store_true", help="send a test event first")
     hook.add_argument("--json", action="store_true", help="as JSON")
+    sso = verb(sites, "sso", _site_sso, "show with what a site's server signs people in")
+    sso.add_argument("id", type=int, help="the site's id")
+    sso.add_argument("--json", action="store_true", help="as JSON")
     feed = verb(sites, "feed", _site_feed, "print the address of the owner's feed")
     feed.add_argument("id", type=int, help="the site's id")
     for each in (add, change):
@@ -77,6 +87,7 @@ def _site_list(options: argparse.Namespace, config: Config) -> int:
         if site["hold_comments"] != Hold.NOBODY:
             notes.append(f"comments of {site['hold_comments']} are held")
         notes += ["webhook"] if site["has_webhook"] else []
+        notes += ["sso"] if site["has_sso"] else []
         _print_site(site, notes)
     return 0
 
@@ -105,6 +116,8 @@ def _site_set(options: argparse.Namespace, config: Config) -> int:
         "images": options.images,
         "webhook_url": options.webhook,
         "new_webhook_secret": options.new_webhook_secret,
+        "new_sso_secret": options.new_sso_secret,
+        "no_sso": options.no_sso,
     }
     _print_site(ask(config, "site-set", given, seconds=LONG_SECONDS))
     return 0
@@ -126,6 +139,15 @@ def _site_webhook(options: argparse.Namespace, config: Config) -> int:
         raise Failed(f"the test did not arrive: {hook['test']}")
     if options.test and not options.json:
         print("test       arrived")
+    return 0
+
+
+def _site_sso(options: argparse.Namespace, config: Config) -> int:
+    sso = ask(config, "site-sso", {"id": options.id})
+    if options.json:
+        print(json.dumps(sso, indent=2, ensure_ascii=False))
+    else:
+        print(f"secret    {sso['secret']}\naudience  {sso['audience']}")
     return 0
 
 

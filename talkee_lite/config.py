@@ -124,7 +124,9 @@ class SiteConfig:
     name: str = _setting("My site", "the site's name")
     origins: tuple[str, ...] = _setting((), "origins whose pages may use it")
     public_chat: bool = _setting(False, "chat can be read without signing in")
-    sso_secret: str = _setting("", "for the site's own sign-in (not in this version)")
+    sso_secret: str = _setting(
+        "", "turns on sign-in with the site's own accounts; its server signs with it"
+    )
     webhook_url: str = _setting("", "where to send news of what people write; empty: nowhere")
     webhook_secret: str = _setting(
         "", "signs that news, whsec_ and base64; empty: made from the server's own secret"
@@ -367,7 +369,7 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
             raise ConfigError(
                 f"{at('auth', method)}: this version does not offer it; must be false"
             )
-    sites = []
+    sites: list[SiteConfig] = []
     seen: set[int] = set()
     for site in config.sites:
         place = f"{where}: [[sites]] id = {site.id}"
@@ -388,6 +390,10 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
             )
         if site.sso_secret and len(site.sso_secret.encode()) < 32:
             raise ConfigError(f"{place}: sso_secret: must have at least 32 bytes, or be empty")
+        if "-----BEGIN" in site.sso_secret or site.sso_secret.startswith(("ssh-", "ecdsa-")):
+            raise ConfigError(f"{place}: sso_secret: must be random text, not a key in PEM or SSH")
+        if site.sso_secret and site.sso_secret in (other.sso_secret for other in sites):
+            raise ConfigError(f"{place}: sso_secret: is another site's too; each needs its own")
         sites.append(replace(site, name=site.name.strip(), origins=origins))
     path = _database_path(config.database.url, folder, at("database", "url"))
     return replace(config, sites=tuple(sites), database=replace(config.database, path=path))

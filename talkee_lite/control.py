@@ -67,6 +67,7 @@ async def list_sites(services: Services, given: dict[str, Any]) -> Any:
             "hold_comments": site.hold_comments,
             "images": site.images,
             "has_webhook": bool(site.webhook_url),
+            "has_sso": bool(site.sso_secret),
             "from_settings": site.from_settings,
         }
         for site in services.sites.all()
@@ -95,7 +96,8 @@ def _hold(given: dict[str, Any]) -> Hold | None:
 
 async def set_site(services: Services, given: dict[str, Any]) -> Any:
     """Change site `id`: `name`, `origins` or `add_origins` and `remove_origins`, `public_chat`,
-    `hold_comments`, `images`, `webhook_url` ("": none), `new_webhook_secret`."""
+    `hold_comments`, `images`, `webhook_url` ("": none), `new_webhook_secret`,
+    `new_sso_secret` or `no_sso`."""
     site_id = _optional(given, "id", int)
     site = services.sites.get(site_id if site_id is not None else 0)
     origins = list(site.origins)
@@ -114,6 +116,10 @@ async def set_site(services: Services, given: dict[str, Any]) -> Any:
         webhook_url=_optional(given, "webhook_url", str),
         webhook_secret=_new_secret() if _optional(given, "new_webhook_secret", bool) else None,
     )
+    if _optional(given, "no_sso", bool):
+        await _set_sso_secret(services, site.id, "")
+    elif _optional(given, "new_sso_secret", bool):
+        await _set_sso_secret(services, site.id, secrets.token_urlsafe(32))
     if changed.images != site.images:
         await services.rendering.renew()
     if changed.webhook_url != site.webhook_url:
@@ -121,6 +127,26 @@ async def set_site(services: Services, given: dict[str, Any]) -> Any:
     if changed.public_chat != site.public_chat:
         services.sockets.close_visitors(site.id)
     return site_fields(changed)
+
+
+async def _set_sso_secret(services: Services, site_id: int, secret: str) -> None:
+    came = await services.sites.set_sso_secret(site_id, secret)
+    for user_id in came.with_role:
+        services.people.take_role(user_id, site_id, None)
+    for user_id, jtis in came.sessions.items():
+        services.sockets.close_those(user_id, REFUSED, "signed out", services.tokens.end(jtis))
+
+
+async def show_sso(services: Services, given: dict[str, Any]) -> Any:
+    """With what the server of site `id` signs its tokens, and for whom."""
+    site = services.sites.get(_number(given, "id"))
+    if not site.sso_secret:
+        raise NotFound(
+            "This site has no SSO secret: make one with `site set --new-sso-secret`, or set"
+            " sso_secret where the site stands in the settings."
+        )
+    audience = services.people.public_url
+    return {"site_id": site.id, "secret": site.sso_secret, "audience": audience}
 
 
 def _new_secret() -> str:
@@ -347,6 +373,7 @@ VERBS: dict[str, Verb] = {
     "site-add": add_site,
     "site-set": set_site,
     "site-webhook": show_webhook,
+    "site-sso": show_sso,
     "site-feed": show_feed,
     "message-delete": delete_message,
     "comment-held": list_held,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from .errors import InvalidSite, InvalidSlug, OriginNotAllowed, SiteInSettings, 
 from .models import Hold, Site
 from .store import sites as store
 from .store.database import Database
+from .store.sso import CameBySso, end_sso
+from .store.writer import Transaction
 from .text import clean_name
 
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -160,6 +163,30 @@ class Sites:
         )
         self._sites[site_id] = changed
         return changed
+
+    async def set_sso_secret(self, site_id: int, secret: str) -> CameBySso:
+        """Give a site another SSO secret, "" for none; who came in by the one before.
+
+        Their sessions and roles are not on record any more; who calls this ends them in memory.
+        Raises SiteNotFound or SiteInSettings.
+        """
+        site = self.get(site_id)
+        if site.from_settings:
+            raise SiteInSettings
+        now = self._clock()
+
+        def job(tx: Transaction) -> tuple[Site, CameBySso]:
+            return store.set_sso_secret(tx, site_id, secret, now), end_sso(tx, site_id)
+
+        # Until it is done nobody comes in, so that nobody does by the old one afterwards.
+        self._sites[site_id] = replace(site, sso_secret="")
+        try:
+            changed, came = await self._db.write(job)
+        except BaseException:
+            self._sites[site_id] = site
+            raise
+        self._sites[site_id] = changed
+        return came
 
 
 def _checked_name(text: str) -> str:

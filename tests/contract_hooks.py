@@ -129,6 +129,9 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:
             return False
         if not _can_be_chosen(None, body.get("new_password")):
             return False
+        if body.get("method") == "sso" and "site_id" not in body:
+            # No page sends it, whose site it could be.
+            return False
     # What is empty is as good as left out.
     return not any(value == "" for name, value in query.items() if name not in ("site_id", "slug"))
 

@@ -88,6 +88,7 @@ LOGINS: dict[str, Login] = {
     "guest": Login(lambda config: config.auth.guest),
     "password": Login(lambda config: config.auth.password),
     "admin_link": Login(lambda config: True),
+    "sso": Login(lambda config: True),
 }
 
 

@@ -7,6 +7,7 @@ import json
 from ..config import FIRST_OWN_SITE_ID, SiteConfig
 from ..models import Hold, Site
 from .database import Database, Row
+from .sso import end_sso
 from .writer import Transaction
 
 _COLUMNS = (
@@ -42,6 +43,9 @@ def set_sites_from_settings(tx: Transaction, wanted: tuple[SiteConfig, ...], now
     """Make the settings' sites what the settings say; an empty database gets site 1."""
     tx.execute("update sites set from_settings = 0 where from_settings = 1", {})
     for site in wanted:
+        known = tx.fetch_one("select sso_secret from sites where id = :id", {"id": site.id})
+        if known is not None and known["sso_secret"] != site.sso_secret:
+            end_sso(tx, site.id)
         tx.execute(
             "insert into sites (id, name, origins, public_chat, sso_secret, webhook_url,"
             " webhook_secret, hold_comments, images, from_settings, created_at, updated_at)"
@@ -131,6 +135,17 @@ def update_site(
             "webhook_secret": webhook_secret,
             "now": now,
         },
+    )
+    assert row is not None
+    return _site(row)
+
+
+def set_sso_secret(tx: Transaction, site_id: int, secret: str, now: int) -> Site:
+    """Change what the server of a site signs with; "": it has no accounts here."""
+    row = tx.fetch_one(
+        "update sites set sso_secret = :secret, updated_at = :now where id = :id returning "
+        + _COLUMNS,
+        {"id": site_id, "secret": secret, "now": now},
     )
     assert row is not None
     return _site(row)

@@ -1,4 +1,6 @@
-"""Two judges of what we serve: html-validate for HTML, the schema of RFC 4287 for Atom."""
+"""Two judges of what we serve, html-validate for HTML and the schema of RFC 4287 for Atom; and
+whatever else the tests take from npm.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,13 @@ def html_problems(documents: Mapping[str, str], folder: Path) -> str:
     for name, text in documents.items():
         (folder / f"{name}.html").write_text(text)
     done = subprocess.run(
-        ["node", _html_validate(), "--formatter", "text", folder],
+        [
+            "node",
+            node_modules() / "html-validate/bin/html-validate.mjs",
+            "--formatter",
+            "text",
+            folder,
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -37,16 +45,16 @@ def html_problems(documents: Mapping[str, str], folder: Path) -> str:
     return done.stdout
 
 
-def _html_validate() -> Path:
-    """The validator's program, installed by npm at its first use, with versions that are pinned."""
-    program = INSTALLED / "node_modules/html-validate/bin/html-validate.mjs"
+def node_modules() -> Path:
+    """The packages, installed by npm at their first use, with versions that are pinned."""
+    modules = INSTALLED / "node_modules"
     INSTALLED.mkdir(exist_ok=True)
     # One of the tests that run side by side installs it.
     with (INSTALLED / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = (HERE / "package-lock.json").read_bytes()
         kept = INSTALLED / "installed.json"
-        if not (program.exists() and kept.exists() and kept.read_bytes() == wanted):
+        if not (modules.exists() and kept.exists() and kept.read_bytes() == wanted):
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(HERE / name, INSTALLED)
             subprocess.run(
@@ -57,7 +65,7 @@ def _html_validate() -> Path:
                 timeout=300,
             )
             kept.write_bytes(wanted)
-    return program
+    return modules
 
 
 @lru_cache(maxsize=1)

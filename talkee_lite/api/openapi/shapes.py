@@ -81,6 +81,7 @@ LOGIN_FIELDS: dict[str, Way] = {
         {"code": text(1)},
         {"full_name": NAME | {"description": "Of whoever is to be the first admin."}},
     ),
+    "sso": Way({"token": text(1, description="A JWT that the site's own server signed.")}),
 }
 
 
