@@ -89,10 +89,11 @@ class Tokens:
         """Sessions that ended lately: a read that began before must not bring them back."""
 
     def encode(self, session: Session) -> str:
-        """The access token of a session."""
+        """The access token of a new session."""
         claims = {
             "user_id": session.user_id,
-            "iat": self._clock() // SECOND,
+            # A new session was used last when it was made.
+            "iat": session.last_used_at // SECOND,
             "exp": session.expires_at // SECOND,
             "jti": session.jti,
             "scope": session.scope,
