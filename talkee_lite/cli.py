@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .cli_asking import asking
 from .cli_sites import add_site_verbs
+from .cli_users import add_user_verbs
 from .config import Config, ConfigError, load_config
-from .control_client import LONG_SECONDS, SHORT_SECONDS, Failed, ask
+from .control_client import LONG_SECONDS, Failed, ask
 from .store.lock import DatabaseInUse
 from .store.migrations import DatabaseUnusable
 from .version import VERSION
@@ -85,11 +87,12 @@ def _parser() -> argparse.ArgumentParser:
 
     add_site_verbs(verb, verbs)
     _add_room_verbs(verb, verbs)
+    add_user_verbs(verb, verbs)
     return parser
 
 
 def _add_room_verbs(verb: Any, verbs: Any) -> None:
-    """`message`, `room` and `user`: what an owner does about people and what they wrote."""
+    """`message`, `comment`, `page` and `room`: what an owner does about what people wrote."""
 
     def group(name: str, help: str) -> Any:
         made = verbs.add_parser(name, help=help, description=help)
@@ -100,15 +103,15 @@ def _add_room_verbs(verb: Any, verbs: Any) -> None:
         parser.add_argument("slug", help="the room's slug, usually the page's path")
 
     messages = group("message", "take messages away")
-    delete = verb(messages, "delete", _simple("message-delete"), "erase a message for everybody")
+    delete = verb(messages, "delete", asking("message-delete"), "erase a message for everybody")
     in_room(delete)
     delete.add_argument("message_id", help="the message's id")
 
     comments = group("comment", "publish comments that are held, and take comments away")
-    held = verb(comments, "held", _simple("comment-held"), "list what waits for approval")
+    held = verb(comments, "held", asking("comment-held"), "list what waits for approval")
     held.add_argument("--site", type=int, default=1, metavar="ID", help="site (default: 1)")
-    approve = verb(comments, "approve", _simple("comment-approve"), "publish a held comment")
-    erase = verb(comments, "delete", _simple("comment-delete"), "erase a comment for everybody")
+    approve = verb(comments, "approve", asking("comment-approve"), "publish a held comment")
+    erase = verb(comments, "delete", asking("comment-delete"), "erase a comment for everybody")
     for each in (approve, erase):
         in_room(each)
         each.add_argument("id", type=int, help="the comment's id")
@@ -116,43 +119,18 @@ def _add_room_verbs(verb: Any, verbs: Any) -> None:
 
     pages = group("page", "move and describe pages")
     move = verb(
-        pages, "move", _simple("page-move", LONG_SECONDS), "take a page's comments to another page"
+        pages, "move", asking("page-move", LONG_SECONDS), "take a page's comments to another page"
     )
     in_room(move)
     move.add_argument("new", help="the slug of the page where they shall be")
-    describe = verb(pages, "set", _simple("page-set"), "set a page's address and title")
+    describe = verb(pages, "set", asking("page-set"), "set a page's address and title")
     in_room(describe)
     describe.add_argument("--address", help="the page's address")
     describe.add_argument("--title", help="the page's title")
 
     rooms = group("room", "close and open rooms")
-    in_room(verb(rooms, "close", _simple("room-close"), "take no more messages in a room"))
-    in_room(verb(rooms, "open", _simple("room-open"), "take messages in a room again"))
-
-    users = group("user", "list, ban and sign out people")
-    listing = verb(users, "list", _user_list, "list users, a hundred at a time")
-    listing.add_argument("--query", default="", metavar="NAME", help="how their names begin")
-    listing.add_argument("--after-id", type=int, default=0, metavar="ID", help="ids above this")
-    listing.add_argument("--json", action="store_true", help="as JSON")
-    ban = verb(users, "ban", _simple("user-ban"), "let somebody write nothing; effective at once")
-    ban.add_argument("--hours", type=int, default=0, help="for how long (default: for good)")
-    ban.add_argument("--reason", default="", help="kept beside the ban")
-    unban = verb(users, "unban", _simple("user-unban"), "lift a ban")
-    signout = verb(users, "signout", _simple("user-signout"), "end all sessions of somebody")
-    export = verb(
-        users,
-        "export",
-        _simple("user-export", LONG_SECONDS),
-        "print all that is stored of somebody",
-    )
-    leave = verb(
-        users, "delete", _simple("user-delete", LONG_SECONDS), "empty somebody's account for good"
-    )
-    leave.add_argument(
-        "--remove-content", action="store_true", help="erase what they wrote too, for everybody"
-    )
-    for each in (ban, unban, signout, export, leave):
-        each.add_argument("id", type=int, help="the user's id")
+    in_room(verb(rooms, "close", asking("room-close"), "take no more messages in a room"))
+    in_room(verb(rooms, "open", asking("room-open"), "take messages in a room again"))
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -178,8 +156,14 @@ def _serve(options: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def _announce(config: Config, address: str) -> None:
+def _announce(config: Config, address: str, first_link: str) -> None:
     print(address, flush=True)
+    if first_link:
+        print(
+            "\nThis server has no admin yet. Whoever opens this link first becomes it; it works"
+            f" once,\nwithin an hour, and until the next start:\n\n  {first_link}\n",
+            flush=True,
+        )
     if not sys.stdout.isatty():
         return
     site_id = config.sites[0].id if config.sites else 1
@@ -255,30 +239,4 @@ def _restore(options: argparse.Namespace, config: Config) -> int:
     print(f"{config.database.path}  {done.messages} messages")
     if done.kept is not None:
         print(f"what was there is now {done.kept}")
-    return 0
-
-
-def _simple(name: str, seconds: float = SHORT_SECONDS) -> Any:
-    """A verb whose options are the parameters of the control verb `name`."""
-    own = {"run", "config", "database", "host", "port"}
-
-    def run(options: argparse.Namespace, config: Config) -> int:
-        given = {key: value for key, value in vars(options).items() if key not in own}
-        result = ask(config, name, given, seconds)
-        if result is not None:
-            print(json.dumps(result, ensure_ascii=False))
-        return 0
-
-    return run
-
-
-def _user_list(options: argparse.Namespace, config: Config) -> int:
-    given = {"query": options.query, "after_id": options.after_id}
-    users = ask(config, "user-list", given)
-    if options.json:
-        print(json.dumps(users, indent=2, ensure_ascii=False))
-        return 0
-    for user in users:
-        banned = f"  banned until {user['banned_until']}" if user["banned_until"] else ""
-        print(f"{user['id']}  {user['full_name']}  {user['kind']}{banned}")
     return 0

@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .clock import SECOND
-from .closing import BANNED, REFUSED
+from . import administration
+from .closing import REFUSED
 from .errors import InvalidBody, NotFound
 from .feeds import FeedKind
-from .models import FOREVER, Hold, RoomKey, User
+from .models import Hold, RoomKey, User
 from .personal import Content
 from .protocol import rfc3339, site_fields, user_fields
 from .sites import checked_slug
@@ -76,7 +76,9 @@ async def list_sites(services: Services, given: dict[str, Any]) -> Any:
 
 async def add_site(services: Services, given: dict[str, Any]) -> Any:
     """A new site called `name` for the pages of `origins`."""
-    site = await services.sites.add(
+    site = await administration.add_site(
+        services,
+        None,
         name=_text(given, "name"),
         origins=_texts(given, "origins"),
         public_chat=bool(_optional(given, "public_chat", bool)),
@@ -120,12 +122,7 @@ async def set_site(services: Services, given: dict[str, Any]) -> Any:
         await _set_sso_secret(services, site.id, "")
     elif _optional(given, "new_sso_secret", bool):
         await _set_sso_secret(services, site.id, secrets.token_urlsafe(32))
-    if changed.images != site.images:
-        await services.rendering.renew()
-    if changed.webhook_url != site.webhook_url:
-        await services.dispatcher.refresh()
-    if changed.public_chat != site.public_chat:
-        services.sockets.close_visitors(site.id)
+    await administration.follow_site(services, site, changed)
     return site_fields(changed)
 
 
@@ -290,42 +287,49 @@ async def open_room(services: Services, given: dict[str, Any]) -> Any:
     return None
 
 
-def _user_fields(services: Services, user: User) -> dict[str, Any]:
-    fields = user_fields(user, services.people.kind(user, 0), services.people.public_url)
-    banned = user.banned_until > services.clock()
-    return fields | {"banned_until": rfc3339(user.banned_until) if banned else None}
+async def _described(services: Services, user: User) -> Any:
+    (described,) = await administration.describe_users(services, [user])
+    return described
 
 
 async def list_users(services: Services, given: dict[str, Any]) -> Any:
     """Up to 100 users with ids above `after_id`, whose name begins with `query`."""
-    users = await services.people.list(
-        _optional(given, "query", str) or "", _optional(given, "after_id", int) or 0
+    query, after_id = _optional(given, "query", str), _optional(given, "after_id", int)
+    users = await administration.list_users(services, None, query or "", after_id or 0)
+    return await administration.describe_users(services, users)
+
+
+async def make_admin_link(services: Services, given: dict[str, Any]) -> Any:
+    """The address at which admin `id`, or the first of them, signs in."""
+    return await administration.make_link(services, _optional(given, "id", int))
+
+
+async def set_role(services: Services, given: dict[str, Any]) -> Any:
+    """Give user `id` the `role` on `site` (0: the server)."""
+    role = administration.parse_role(_text(given, "role"))
+    user = await administration.set_role(
+        services, None, _number(given, "id"), _optional(given, "site", int) or 0, role
     )
-    return [_user_fields(services, user) for user in users]
+    return await _described(services, user)
 
 
 async def ban_user(services: Services, given: dict[str, Any]) -> Any:
     """Ban user `id` for `hours` (0: for good); their open sockets are closed at once."""
-    hours = _number(given, "hours")
-    if not 0 <= hours <= 1_000_000:
-        raise InvalidBody("hours must be from 0 to 1000000.", field="hours")
-    until = services.clock() + hours * 3600 * SECOND if hours else FOREVER
+    user_id, hours = _number(given, "id"), _number(given, "hours")
     reason = _optional(given, "reason", str) or ""
-    user = await services.people.ban(_number(given, "id"), until, reason)
-    services.sockets.close_those(user.id, BANNED, "banned")
-    return _user_fields(services, user)
+    user = await administration.ban(services, None, user_id, hours, reason)
+    return await _described(services, user)
 
 
 async def unban_user(services: Services, given: dict[str, Any]) -> Any:
     """Lift the ban of user `id`."""
-    return _user_fields(services, await services.people.ban(_number(given, "id"), 0, ""))
+    user = await administration.unban(services, None, _number(given, "id"))
+    return await _described(services, user)
 
 
 async def sign_out_user(services: Services, given: dict[str, Any]) -> Any:
     """End all sessions of user `id`; their open sockets are closed at once."""
-    user = await services.people.get(_number(given, "id"))
-    ended = await services.tokens.sign_out_everywhere(user.id)
-    services.sockets.close_those(user.id, REFUSED, "signed out")
+    _, ended = await administration.sign_out(services, None, _number(given, "id"))
     return {"sessions": len(ended)}
 
 
@@ -384,6 +388,8 @@ VERBS: dict[str, Verb] = {
     "room-close": close_room,
     "room-open": open_room,
     "user-list": list_users,
+    "user-admin-link": make_admin_link,
+    "user-role": set_role,
     "user-ban": ban_user,
     "user-unban": unban_user,
     "user-signout": sign_out_user,

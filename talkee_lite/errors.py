@@ -239,6 +239,18 @@ class NameReserved(Refused):
     sentence = "This name belongs to somebody else."
 
 
+class GuestWithoutRole(Refused):
+    status = 409
+    code = "guest_without_role"
+    sentence = "A guest can have no role: a typed name proves nothing."
+
+
+class LastAdmin(Refused):
+    status = 409
+    code = "last_admin"
+    sentence = "The server needs an admin; make somebody else one first."
+
+
 class SiteInSettings(Refused):
     status = 409
     code = "site_in_settings"

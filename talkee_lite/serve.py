@@ -22,6 +22,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from .administration import make_first_link
 from .api import LIGHT, plain_routes
 from .api.context import SERVICES
 from .api.control import make_control_app
@@ -173,11 +174,15 @@ class Runner(web.AppRunner):
         return server
 
 
-def run_server(config: Config, ready: Callable[[Config, str], None]) -> None:
+Ready = Callable[[Config, str, str], None]
+
+
+def run_server(config: Config, ready: Ready) -> None:
     """Serve until SIGTERM or SIGINT, then stop cleanly.
 
-    `ready` is called once, with the settings and the address that is listened on. Raises
-    CannotListen, DatabaseInUse, DatabaseUnusable or ConfigError before that.
+    `ready` is called once, with the settings, the address that is listened on, and the link by
+    which somebody becomes the first admin ("": there is one). Raises CannotListen, DatabaseInUse,
+    DatabaseUnusable or ConfigError before that.
     """
     set_up_logging(config.log)
     try:
@@ -190,7 +195,7 @@ def run_server(config: Config, ready: Callable[[Config, str], None]) -> None:
         runner.run(_serve(config, ready))
 
 
-async def _serve(config: Config, ready: Callable[[Config, str], None]) -> None:
+async def _serve(config: Config, ready: Ready) -> None:
     listening = _listen(config)
     host, port = listening.getsockname()[:2]
     config = replace(config, server=replace(config.server, port=port))
@@ -213,11 +218,12 @@ async def _serve(config: Config, ready: Callable[[Config, str], None]) -> None:
         site = web.UnixSite(control, str(lock.socket_path))
         await _start_private(site)
         lock.announce(str(lock.socket_path))
+        first_link = await make_first_link(services)
         await web.SockSite(runner, listening, backlog=_BACKLOG).start()
         _tune_collector()
         shown = f"[{host}]" if ":" in host else host
         log_event(_log, logging.INFO, "listening", host=shown, port=port)
-        ready(config, f"http://{shown}:{port}")
+        ready(config, f"http://{shown}:{port}", first_link)
         await stop.wait()
         log_event(_log, logging.INFO, "stopping", sockets=len(services.sockets))
         with suppress(TimeoutError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -23,6 +24,8 @@ _MOST_ORIGINS = 200
 MAX_SLUG = 256
 # Longer than any origin of this machine.
 _MOST_LOCAL = 64
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]@:]+)(?::[0-9]+)?")
+"""A host and perhaps a port, as browsers write them (RFC 3986, section 3.2)."""
 _ASCII_SPACE = " \t\n\r\x0b\x0c"
 
 
@@ -97,14 +100,22 @@ class Sites:
         scheme, _, authority = origin.partition("://")
         if scheme not in ("http", "https") or authority != host.lower():
             return False
-        name = urlsplit(f"//{host}").hostname or ""
+        found = _AUTHORITY.fullmatch(authority)
+        name = found[1].strip("[]") if found else ""
         return name == "localhost" or _is_address(name)
 
     def normal(self, origins: Iterable[str]) -> tuple[str, ...]:
         """Origins as they are kept. Raises InvalidSite."""
         return _checked_origins(origins)
 
-    async def add(self, *, name: str, origins: Iterable[str], public_chat: bool) -> Site:
+    async def add(
+        self,
+        *,
+        name: str,
+        origins: Iterable[str],
+        public_chat: bool,
+        owner_id: int | None = None,
+    ) -> Site:
         """A new site. Raises InvalidSite."""
         name, wanted, now = _checked_name(name), _checked_origins(origins), self._clock()
         site = await self._db.write(
@@ -113,7 +124,7 @@ class Sites:
                 name=name,
                 origins=wanted,
                 public_chat=public_chat,
-                owner_id=None,
+                owner_id=owner_id,
                 now=now,
             )
         )
@@ -238,7 +249,7 @@ def _is_local(origin: str) -> bool:
     except ValueError:
         return False
     rebuilt = f"{parts.scheme}://{parts.netloc}"
-    plain = origin == rebuilt and "@" not in parts.netloc
+    plain = origin == rebuilt and _AUTHORITY.fullmatch(parts.netloc) is not None
     return parts.scheme in ("http", "https") and host in _LOCAL_HOSTS and plain
 
 

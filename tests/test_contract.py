@@ -20,6 +20,7 @@ from talkee_lite.config import AuthConfig, SiteConfig
 
 from .contract import IDS, operations
 from .harness import Server, config_in, running
+from .test_admin import first_admin
 from .test_comments import call, say
 from .test_held import moderator
 
@@ -52,6 +53,7 @@ async def schemathesis(server: Server, folder: Path) -> tuple[str, Path]:
         "PYTHONPATH": str(HERE.parent),
         "TALKEE_URL": server.url,
         "TALKEE_MODERATOR": await moderator(server),
+        "TALKEE_ADMIN": (await first_admin(server)).token,
         "TALKEE_REPORT": str(report),
     }
     process = await asyncio.create_subprocess_exec(

@@ -24,7 +24,9 @@ LAYER_OF = {
     "app": "top",
     "serve": "top",
     "cli": "top",
+    "cli_asking": "top",
     "cli_sites": "top",
+    "cli_users": "top",
     "control_client": "top",
     "__init__": "top",
     "__main__": "top",
@@ -46,6 +48,7 @@ LAYER_OF = {
     "sites": "rules",
     "threads": "rules",
     "records": "rules",
+    "administration": "rules",
     "control": "rules",
 }
 # Pure files, importable from everywhere, that import nothing but each other.

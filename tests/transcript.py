@@ -15,19 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from talkee_lite.config import AuthConfig, Config, ServerConfig, SiteConfig
+from talkee_lite.models import Scope
+from talkee_lite.signing_in import Entry
 
 from .harness import Server, config_in, running
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "calls.md"
 PAGE = "site_id=1&slug=/hello"
+SHOP = "https://shop.example.com"
 MESSAGE = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
 INTRODUCTION = """\
 # Every call, with its answer
 
 Taken from a run, and held to the code by the tests. `$TOKEN` is what signing in gave, `$OTHER` the
-token of another guest, `$MODERATOR` that of a moderator, `$ANN` that of Ann, who registered. What
-the calls mean stands in [api.md](api.md) and, for messages, in [protocol.md](protocol.md).
+token of another guest, `$ANN` that of Ann, who registered, `$MODERATOR` that of a moderator,
+`$ADMIN` an admin's, which `/admin` gets. What the calls mean stands in [api.md](api.md) and, for
+messages, in [protocol.md](protocol.md).
 """
 
 
@@ -65,7 +69,8 @@ class Chapter:
 
 def chapters() -> list[Chapter]:
     """The whole document."""
-    me, other, moderator = "TOKEN", "OTHER", "MODERATOR"
+    me, other, moderator, admin = "TOKEN", "OTHER", "MODERATOR", "ADMIN"
+    sofia = "/api/admin/users/3"
     comment, answer = "/api/comments/1", "/api/comments/1/replies"
     login = {"method": "guest", "full_name": "John Wick"}
     said = {"message_id": MESSAGE, "category": "text", "data": "SGVsbG8h"}
@@ -153,6 +158,21 @@ def chapters() -> list[Chapter]:
             ),
         ),
         Chapter(
+            "What admins do",
+            (
+                Call("POST", "/api/sites", {"name": "Shop", "origins": [SHOP]}, admin),
+                Call("PUT", "/api/sites/1000", {"public_chat": True}, admin),
+                Call("PUT", "/api/sites/1", {"name": "Mine"}, admin, status=409),
+                Call("POST", "/api/sites", {"name": "Mine"}, me, status=403),
+                Call("GET", "/api/sites", who=admin),
+                Call("GET", "/api/admin/users?q=so&after_id=1", who=admin),
+                Call("PUT", sofia, {"role": "moderator", "site_id": 1}, admin, status=409),
+                Call("POST", f"{sofia}/ban", {"hours": 24, "reason": "Noise"}, admin),
+                Call("POST", f"{sofia}/unban", who=admin),
+                Call("POST", f"{sofia}/signout", who=admin),
+            ),
+        ),
+        Chapter(
             "Leaving",
             (
                 Call("GET", "/api/me/export", who=other),
@@ -199,6 +219,7 @@ async def _make(server: Server, call: Call, tokens: dict[str, str]) -> str:
         tokens["TOKEN"] = json.loads(text)["data"]["access_token"]
         tokens["OTHER"] = await server.guest("Winston")
         tokens["MODERATOR"] = await _moderator(server)
+        tokens["ADMIN"] = await _admin(server)
     if call.path == "/api/auth/register":
         tokens["ANN"] = json.loads(text)["data"]["access_token"]
     return f"$ {call.command()}\n{text}\n"
@@ -218,6 +239,14 @@ async def _moderator(server: Server) -> str:
     await server.services.db.write(job)
     await server.services.people.start()
     return token
+
+
+async def _admin(server: Server) -> str:
+    services = server.services
+    code = await services.sign_ins.make_first_link()
+    assert code is not None
+    signed_in = await services.sign_ins.admit_by_link(code, "Charon", Entry(Scope.ADMIN))
+    return services.tokens.encode(signed_in.session)
 
 
 _VOLATILE = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import auth, comments, feeds, messages, pages, sites, status, thread_pages, users
+from . import admin, auth, comments, feeds, messages, pages, sites, status, thread_pages, users
 from .exchange import Handler
 from .framework import adapt, expect
 
@@ -46,7 +46,15 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("PUT", "/api/me/password", auth.change_password),
     ("GET", "/api/users/{id}", users.get_user),
     ("GET", "/api/avatars/{id}.svg", users.get_avatar),
+    ("GET", "/api/sites", sites.list_sites),
+    ("POST", "/api/sites", sites.add_site),
     ("GET", "/api/sites/{id}", sites.get_site),
+    ("PUT", "/api/sites/{id}", sites.change_site),
+    ("GET", "/api/admin/users", admin.list_users),
+    ("PUT", "/api/admin/users/{id}", admin.set_role),
+    ("POST", "/api/admin/users/{id}/ban", admin.ban_user),
+    ("POST", "/api/admin/users/{id}/unban", admin.unban_user),
+    ("POST", "/api/admin/users/{id}/signout", admin.sign_out_user),
     ("GET", "/api/slugs", sites.get_slug),
     ("GET", "/api/pages", sites.get_page),
     ("PATCH", "/api/pages", sites.change_page),
@@ -62,6 +70,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/talkee.js", pages.get_file),
     ("GET", "/thread.css", pages.get_file),
     ("GET", "/welcome.css", pages.get_file),
+    ("GET", "/admin.js", pages.get_file),
+    ("GET", "/admin.css", pages.get_file),
+    ("GET", "/admin", pages.admin),
     ("GET", "/", pages.welcome),
 )
 

@@ -22,6 +22,7 @@ from ..comments import Comments
 from ..config import Config
 from ..errors import (
     BadRequest,
+    Banned,
     Forbidden,
     InvalidSiteId,
     RateLimited,
@@ -109,7 +110,7 @@ def services_of(request: Request) -> Services:
 PARAMETERS = frozenset(
     {
         *("site_id", "slug", "filter", "before", "after", "limit"),
-        *("offset", "after_id", "order_by", "comment", "reply", "key"),
+        *("offset", "after_id", "order_by", "comment", "reply", "key", "q"),
     }
 )
 _MOST_CACHED = 512
@@ -229,7 +230,7 @@ async def admin_of(request: Request, services: Services) -> Caller:
     """The admin, of the server or of a site, who makes the request from our own page, or from no
     page.
 
-    Raises Unauthorized, or Forbidden for any other token or page.
+    Raises Unauthorized, Banned, or Forbidden for any other token or page.
     """
     origin = request.headers.get("origin")
     if origin is not None and not is_own_page(request, services):
@@ -237,6 +238,8 @@ async def admin_of(request: Request, services: Services) -> Caller:
     caller = await caller_of(request, services)
     if caller.session.scope is not Scope.ADMIN:
         raise Forbidden("This needs an admin token, which /admin gives.")
+    if caller.user.banned_until > services.clock():
+        raise Banned("You are banned.")
     return caller
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 
 from ..protocol import dump_json
@@ -23,8 +24,11 @@ FILES = {
     "talkee.js": _read("talkee.js", "text/javascript; charset=utf-8"),
     "thread.css": _read("thread.css", "text/css; charset=utf-8"),
     "welcome.css": _read("welcome.css", "text/css; charset=utf-8"),
+    "admin.js": _read("admin.js", "text/javascript; charset=utf-8"),
+    "admin.css": _read("admin.css", "text/css; charset=utf-8"),
 }
 _WELCOME = _read("welcome.html", "text/html; charset=utf-8")
+_ADMIN = _read("admin.html", "text/html; charset=utf-8")
 
 
 async def get_file(request: Request) -> Answer:
@@ -56,10 +60,24 @@ async def welcome(request: Request) -> Answer:
     services = services_of(request)
     sites = services.sites.all()
     body = _WELCOME.body.replace(b"{site_id}", str(sites[0].id).encode())
+    return _answer_page(body, _WELCOME.content_type)
+
+
+async def admin(request: Request) -> Answer:
+    """The page on which admins sign in, and look after sites and people."""
+    services_of(request)
+    if request.path.endswith("/"):
+        # What it loads is relative to it.
+        return Answer(status=308, headers={"Location": "../admin"})
+    page = _answer_page(_ADMIN.body, _ADMIN.content_type)
+    return replace(page, headers={**page.headers, "X-Robots-Tag": "noindex"})
+
+
+def _answer_page(body: bytes, content_type: str) -> Answer:
     return Answer(
         body,
         headers={
-            "Content-Type": _WELCOME.content_type,
+            "Content-Type": content_type,
             "Cache-Control": "no-cache",
             "Content-Security-Policy": PAGE_POLICY,
             "X-Content-Type-Options": "nosniff",

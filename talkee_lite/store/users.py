@@ -170,10 +170,18 @@ def set_ban(tx: Transaction, user_id: int, *, until: int, reason: str, now: int)
     """Ban a user until a time, 0: not at all; None if there is no such user."""
     row = tx.fetch_one(
         "update users set banned_until = :until, ban_reason = :reason, updated_at = :now"
-        " where id = :id returning " + COLUMNS,
+        " where id = :id and deleted_at is null returning " + COLUMNS,
         {"id": user_id, "until": until, "reason": reason, "now": now},
     )
     return user_of(row) if row else None
+
+
+async def find_ban_reasons(db: Database, user_ids: Sequence[int]) -> dict[int, str]:
+    """Why these users were banned."""
+    names = {f"id{n}": user_id for n, user_id in enumerate(user_ids)}
+    marks = ", ".join(f":{name}" for name in names)
+    rows = await db.fetch(f"select id, ban_reason from users where id in ({marks})", names)
+    return {row["id"]: row["ban_reason"] for row in rows}
 
 
 async def list_users(db: Database, folded: str, after_id: int, most: int) -> list[User]:

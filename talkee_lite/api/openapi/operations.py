@@ -17,6 +17,7 @@ from ...errors import (
     ExpectationFailed,
     Forbidden,
     FormExpired,
+    GuestWithoutRole,
     InternalError,
     InvalidBody,
     InvalidContent,
@@ -28,9 +29,11 @@ from ...errors import (
     InvalidPage,
     InvalidPassword,
     InvalidReplyTo,
+    InvalidSite,
     InvalidSiteId,
     InvalidSlug,
     InvalidUsername,
+    LastAdmin,
     MessageDeleted,
     MessageIdConflict,
     MessageNotFound,
@@ -43,6 +46,7 @@ from ...errors import (
     RequestTimeout,
     RoomClosed,
     SignInFailed,
+    SiteInSettings,
     SiteNotFound,
     TooLarge,
     TooManyConnections,
@@ -55,7 +59,7 @@ from ...errors import (
 )
 from ...models import Order
 from ...protocol import MOST_NUMBER
-from .. import auth, comments, feeds, messages, pages, sites, status, thread_pages, users
+from .. import admin, auth, comments, feeds, messages, pages, sites, status, thread_pages, users
 from ..documents import ATOM
 from ..documents import HTML as HTML_PAGE
 from ..exchange import Handler
@@ -84,6 +88,7 @@ TAGS: dict[str, str] = {
     "auth": "Signing in and out.",
     "users": "Whoever writes.",
     "sites": "Web sites whose pages may use this server.",
+    "admin": "What admins do about people.",
     "status": "How the server is doing.",
     "thread_pages": "Comments as web pages, for people without JavaScript.",
     "feeds": "What is new, as Atom.",
@@ -139,6 +144,8 @@ FORM_BODY = Need((UnsupportedMediaType, TooLarge, RequestTimeout))
 """Comes with each `body` that is a form."""
 CHANGES = Need((Banned, RateLimited))
 MODERATES = Need((Forbidden,))
+ADMIN = Need((Unauthorized, Forbidden, Banned), security=({"token": []},))
+"""The token is an admin's, with the scope `admin`."""
 WRITES = Need((Banned, RoomClosed, RateLimited))
 COMMENT = Need((CommentNotFound,))
 REPLY = Need((CommentNotFound, ReplyNotFound))
@@ -350,7 +357,37 @@ OPERATIONS: dict[Handler, Operation] = {
     ),
     users.get_user: Operation(data(ref("User")), (NO_PAGE,), errors=(UserNotFound,)),
     users.get_avatar: Operation(file("image/svg+xml"), errors=(UserNotFound,)),
+    sites.list_sites: Operation(data(array(ref("OwnSite"))), (NO_PAGE, TOKEN)),
+    sites.add_site: Operation(
+        data(ref("OwnSite")), (NO_PAGE, ADMIN), body=ref("SiteDraft"), errors=(InvalidSite,)
+    ),
     sites.get_site: Operation(data(ref("Site")), (NO_PAGE,), errors=(SiteNotFound,)),
+    sites.change_site: Operation(
+        data(ref("OwnSite")),
+        (NO_PAGE, ADMIN),
+        body=ref("SiteChange"),
+        errors=(SiteNotFound, InvalidSite, SiteInSettings),
+    ),
+    admin.list_users: Operation(
+        data(array(ref("Person"), maxItems=100)),
+        (NO_PAGE, ADMIN),
+        (
+            Parameter("q", text(), "How their names begin; case makes no difference."),
+            Parameter("after_id", NUMBER, "Those with ids above this."),
+        ),
+        errors=(InvalidPage,),
+    ),
+    admin.set_role: Operation(
+        data(ref("Person")),
+        (NO_PAGE, ADMIN),
+        body=ref("RoleChange"),
+        errors=(InvalidSiteId, SiteNotFound, UserNotFound, GuestWithoutRole, LastAdmin),
+    ),
+    admin.ban_user: Operation(
+        data(ref("Person")), (NO_PAGE, ADMIN), body=ref("Ban"), errors=(UserNotFound,)
+    ),
+    admin.unban_user: Operation(data(ref("Person")), (NO_PAGE, ADMIN), errors=(UserNotFound,)),
+    admin.sign_out_user: Operation(data(ref("Person")), (NO_PAGE, ADMIN), errors=(UserNotFound,)),
     sites.get_slug: Operation(data(ref("Tips")), (PAGE,)),
     sites.get_page: Operation(data(ref("Page")), (PAGE,)),
     sites.change_page: Operation(
@@ -401,5 +438,6 @@ OPERATIONS: dict[Handler, Operation] = {
         (Parameter("key", text(1), "What `talkee-lite site feed` shows.", required=True),),
         errors=(Forbidden,),
     ),
+    pages.admin: Operation(file("text/html; charset=utf-8")),
     pages.welcome: Operation(file("text/html; charset=utf-8")),
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...administration import MOST_HOURS, MOST_REASON, ROLES
 from ...auth import methods_on
 from ...comment_lists import MOST_COUNTED
 from ...comments import MOST_COMMENT, MOST_REPLY
@@ -73,6 +74,23 @@ class Way(NamedTuple):
     needs: dict[str, Schema]
     may: dict[str, Schema] = {}  # noqa: RUF012 - it is never changed
 
+
+_PORT = "(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6([0-4][0-9]{3}|5([0-4][0-9]{2}|5([0-2][0-9]|3[0-5]))))"
+_HOST = r"((\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])"
+_ORIGIN = text(
+    pattern=rf"^(\*|[A-Za-z][A-Za-z0-9+.-]*://{_HOST}(:{_PORT})?/?)$",
+    description="As browsers send it; `*` and `https://*.example.com` work too.",
+    examples=["https://blog.example.com"],
+)
+_SITE: dict[str, Schema] = {
+    "name": text(1, 64, pattern=_VISIBLE, examples=["My site"]),
+    "origin": {
+        "anyOf": [_ORIGIN, {"const": ""}],
+        "description": "The only one; empty: none. Not beside `origins`.",
+    },
+    "origins": array(_ORIGIN, description="Whose pages may use it: at most 200."),
+    "public_chat": FLAG,
+}
 
 LOGIN_FIELDS: dict[str, Way] = {
     "guest": Way({"full_name": NAME}),
@@ -151,6 +169,18 @@ def _requests(config: Config) -> dict[str, Schema]:
             content=_content(MOST_COMMENT),
         ),
         "Slugs": record(site_id=ID, slugs=array(SLUG, maxItems=MOST_COUNTED)),
+        "SiteDraft": record("origin", "origins", "public_chat", **_SITE),
+        "SiteChange": record(*_SITE, **_SITE) | {"description": "What is left out stays."},
+        "RoleChange": record(
+            "site_id",
+            role=text(enum=list(ROLES), description="`member`: no role."),
+            site_id=ID_OR_0 | {"default": 0, "description": "0: on the server and all its sites."},
+        ),
+        "Ban": record(
+            "reason",
+            hours=number(0, MOST_HOURS, examples=[24], description="0: for good."),
+            reason=text(description=f"{MOST_REASON} characters of it are kept."),
+        ),
     }
 
 
@@ -178,6 +208,30 @@ def _content(most: int) -> Schema:
     )
 
 
+_USER: dict[str, Schema] = {
+    "id": ID_OR_0,
+    "mixin_user_id": UUID,
+    "mixin_identity_number": text(1, examples=["0"]),
+    "full_name": text(0, MAX_NAME, examples=["Ann"]),
+    "avatar_url": text(examples=["https://talk.example.com/api/avatars/1.svg"]),
+    "mvm_public_key": text(),
+    "kind": text(enum=list(UserKind)),
+    "created_at": TIME,
+}
+_SHOWN_SITE: dict[str, Schema] = {
+    "id": ID,
+    "user_id": ID_OR_0,
+    "origins": array(text(1, examples=["https://blog.example.com"])),
+    "origin": text(description="The first of `origins`."),
+    "name": text(1, examples=["My site"]),
+    "use_arweave": {"const": False},
+    "reward_strategy": {"const": 0},
+    "public_chat": FLAG,
+    "created_at": TIME,
+    "updated_at": TIME,
+}
+
+
 def _answers(config: Config) -> dict[str, Schema]:
     written = {"created_at": TIME, "updated_at": TIME, "edited": FLAG, "creator": ref("User")}
     messages = record(
@@ -202,16 +256,19 @@ def _answers(config: Config) -> dict[str, Schema]:
             field=text(1, description="The one field or parameter at fault."),
             suggestion=text(1, description="With `name_reserved`: a name that is free."),
         ),
-        "User": record(
-            id=ID_OR_0,
-            mixin_user_id=UUID,
-            mixin_identity_number=text(1, examples=["0"]),
-            full_name=text(0, MAX_NAME, examples=["Ann"]),
-            avatar_url=text(examples=["https://talk.example.com/api/avatars/1.svg"]),
-            mvm_public_key=text(),
-            kind=text(enum=list(UserKind)),
-            created_at=TIME,
-        ),
+        "User": record(**_USER),
+        "Person": record(
+            **_USER,
+            banned_until=TIME_OR_NEVER,
+            ban_reason=text(),
+            roles=array(
+                record(
+                    site_id=ID_OR_0 | {"description": "0: the server and all its sites."},
+                    role=text(enum=[UserKind.MODERATOR, UserKind.ADMIN]),
+                )
+            ),
+        )
+        | {"description": "A user, as admins see them."},
         "SignedIn": record(access_token=text(1), user=ref("User")),
         # What a page needs to start each stands beside its name.
         "Methods": array(
@@ -261,18 +318,12 @@ def _answers(config: Config) -> dict[str, Schema]:
             "additionalProperties": COUNT,
             "examples": [{"/a": 3, "/b": 0}],
         },
-        "Site": record(
-            id=ID,
-            user_id=ID_OR_0,
-            origins=array(text(1, examples=["https://blog.example.com"])),
-            origin=text(description="The first of `origins`."),
-            name=text(1, examples=["My site"]),
-            use_arweave={"const": False},
-            reward_strategy={"const": 0},
-            public_chat=FLAG,
-            created_at=TIME,
-            updated_at=TIME,
-        ),
+        "Site": record(**_SHOWN_SITE),
+        "OwnSite": record(
+            **_SHOWN_SITE,
+            from_settings=FLAG | {"description": "It is changed in the settings file alone."},
+        )
+        | {"description": "A site, as its admins see it."},
         "Tips": record(site_id=ID, slug=SLUG, tips=array({}, maxItems=0)),
         "Page": record(
             site_id=ID, slug=SLUG, address=text(0, MOST_ADDRESS), title=text(0, MOST_TITLE)
