@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ from talkee_lite.signing_in import Entry
 from talkee_lite.store.roles import Role, set_role
 
 from .harness import JSON, Server, config_in, run_verb, running, server_process, until
+from .reading import execute
 from .validator import node_modules
 
 ROOT = Path(__file__).parent.parent
@@ -658,18 +660,20 @@ async def test_a_new_secret_signs_out_at_once_who_came_by_the_old_one(tmp_path: 
 
 
 async def test_a_secret_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
-    async with open_services(config_in(tmp_path)) as services:
-        await VERBS["site-set"](services, {"id": 1, "new_sso_secret": True})
-        before = services.sites.get(1)
-
-        def fail(*arguments: Any) -> None:
-            raise RuntimeError("no room")
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("talkee_lite.sites.end_sso", fail)
-            with pytest.raises(RuntimeError):
-                await VERBS["site-set"](services, {"id": 1, "no_sso": True})
-        assert services.sites.get(1).sso_secret == before.sso_secret
+    config = config_in(tmp_path, server=ServerConfig(public_url=AUDIENCE))
+    async with running(config) as server:
+        await VERBS["site-set"](server.services, {"id": 1, "new_sso_secret": True})
+        secret = server.services.sites.get(1).sso_secret
+        person = await come_in(server, signed(secret, role="moderator"))
+        await execute(
+            server,
+            "create trigger broken before update of sso_secret on sites"
+            " begin select raise(abort, 'broken'); end",
+        )
+        with pytest.raises(sqlite3.IntegrityError, match="broken"):
+            await VERBS["site-set"](server.services, {"id": 1, "no_sso": True})
+        assert (await server.call("GET", "/api/me", token=person["access_token"]))[0] == 200
+        assert (await come_in(server, signed(secret)))["user"]["id"] == person["user"]["id"]
 
 
 async def test_a_site_of_the_settings_is_changed_there_alone(server: Server) -> None:
