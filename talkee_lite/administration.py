@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from .clock import SECOND
 from .closing import BANNED, REFUSED
-from .errors import Forbidden, GuestWithoutRole, InvalidBody, LastAdmin, Refused, UserNotFound
+from .errors import (
+    Forbidden,
+    GuestWithoutRole,
+    InvalidBody,
+    LastAdmin,
+    Refused,
+    UserNotFound,
+)
 from .models import FOREVER, Caller, Site, User, UserKind
 from .protocol import rfc3339, user_fields
 from .store import roles
@@ -208,6 +215,17 @@ async def sign_out(
     ended = await services.tokens.sign_out_everywhere(user.id)
     services.sockets.close_those(user.id, REFUSED, "signed out")
     return user, ended
+
+
+async def make_password(services: Services, user_id: int) -> str:
+    """A new password for somebody who has forgotten theirs; all their sessions end.
+
+    Raises UserNotFound, MethodNotOffered, or Forbidden for who signs in otherwise.
+    """
+    user = await services.people.get(user_id)
+    password, ended = await services.passwords.make_anew(user.id)
+    services.sockets.close_those(user.id, REFUSED, "signed out", services.tokens.end(ended))
+    return password
 
 
 # Links.

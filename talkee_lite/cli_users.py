@@ -40,6 +40,7 @@ def add_user_verbs(verb: Any, verbs: Any) -> None:
     ban.add_argument("--reason", default="", help="kept beside the ban")
     unban = verb(users, "unban", asking("user-unban"), "lift a ban")
     signout = verb(users, "signout", asking("user-signout"), "end all sessions of somebody")
+    password = verb(users, "password", _user_password, "make a new password for who forgot theirs")
     export = verb(
         users,
         "export",
@@ -52,7 +53,7 @@ def add_user_verbs(verb: Any, verbs: Any) -> None:
     leave.add_argument(
         "--remove-content", action="store_true", help="erase what they wrote too, for everybody"
     )
-    for each in (ban, unban, signout, export, leave):
+    for each in (ban, unban, signout, password, export, leave):
         each.add_argument("id", type=int, help="the user's id")
 
 
@@ -81,6 +82,11 @@ def _print_user(user: dict[str, Any]) -> None:
     if user["banned_until"]:
         parts.append(f"banned until {user['banned_until']}")
     print("  ".join(parts))
+
+
+def _user_password(options: argparse.Namespace, config: Config) -> int:
+    print(ask(config, "user-password", {"id": options.id}))
+    return 0
 
 
 def _admin_link(options: argparse.Namespace, config: Config) -> int:

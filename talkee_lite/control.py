@@ -333,6 +333,11 @@ async def sign_out_user(services: Services, given: dict[str, Any]) -> Any:
     return {"sessions": len(ended)}
 
 
+async def make_password(services: Services, given: dict[str, Any]) -> Any:
+    """A new password for user `id`, who forgot theirs; all their sessions end."""
+    return await administration.make_password(services, _number(given, "id"))
+
+
 async def export_user(services: Services, given: dict[str, Any]) -> Any:
     """Everything that is stored about user `id`."""
     return json.loads(await services.personal.export(_number(given, "id")))
@@ -393,6 +398,7 @@ VERBS: dict[str, Verb] = {
     "user-ban": ban_user,
     "user-unban": unban_user,
     "user-signout": sign_out_user,
+    "user-password": make_password,
     "user-export": export_user,
     "user-delete": delete_user,
 }

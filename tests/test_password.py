@@ -14,6 +14,8 @@ from argon2 import PasswordHasher, extract_parameters
 
 from talkee_lite.auth.password import TRIES, _common
 from talkee_lite.config import AuthConfig
+from talkee_lite.control import VERBS
+from talkee_lite.errors import Forbidden
 
 from .harness import JSON, Server, config_in, free_limits, running, server_process
 from .test_socket import code_of
@@ -341,3 +343,47 @@ async def test_a_new_secret_of_the_server_signs_everybody_out_and_keeps_password
     async with running(config_in(tmp_path, auth=other)) as server:
         assert (await server.call("GET", "/api/me", token=token))[0] == 401
         assert (await sign_in(server, "ann"))[0] == 200
+
+
+async def test_the_owner_makes_a_new_password_for_who_forgot(server: Server) -> None:
+    token = await member(server, "ann")
+    user_id = (await server.services.tokens.identify(token)).user.id
+    async with server.listen(token) as client:
+        password = await VERBS["user-password"](server.services, {"id": user_id})
+        assert await code_of(client) == 4501
+    assert (await sign_in(server, "ann", GOOD))[0] == 401
+    assert (await sign_in(server, "ann", password))[0] == 200
+    guest = (await server.services.tokens.identify(await server.guest())).user.id
+    with pytest.raises(Forbidden):
+        await VERBS["user-password"](server.services, {"id": guest})
+
+
+async def test_an_admin_who_came_by_a_link_chooses_a_password_to_come_again(
+    server: Server,
+) -> None:
+    code = await server.services.sign_ins.make_first_link()
+    here = {"Origin": server.url}
+    body = {"method": "admin_link", "code": code, "full_name": "Owner", "scope": "admin"}
+    status, answer, _ = await server.call("POST", "/api/auth/login", body, headers=here)
+    assert status == 200, answer
+    token = answer["data"]["access_token"]
+    status, answer = await change(server, token, new_password="new secret 1")
+    assert (status, answer["field"]) == (400, "username")
+    await member(server, "ann")
+    status, answer = await change(server, token, new_password="new secret 1", username="ÁNN")
+    assert (status, answer["error"]) == (409, "name_reserved")
+    status, answer = await change(server, token, new_password="new secret 1", username="jane")
+    assert (status, answer["data"]["user"]["kind"]) == (200, "admin")
+    assert (await server.call("GET", "/api/me", token=token))[0] == 401
+    body = {"method": "password", "username": "jane", "password": "new secret 1", "scope": "admin"}
+    status, answer, _ = await server.call("POST", "/api/auth/login", body, headers=here)
+    assert (status, answer["data"]["user"]["full_name"]) == (200, "Owner")
+    status, _, _ = await server.call(
+        "GET", "/api/admin/users", token=answer["data"]["access_token"]
+    )
+    assert status == 200
+    # What came by a password needs the password to change it.
+    status, answer = await change(
+        server, answer["data"]["access_token"], new_password="new secret 2"
+    )
+    assert (status, answer["field"]) == (400, "password")

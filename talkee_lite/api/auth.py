@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..auth import Attempt, Registers
+from ..auth import Attempt
 from ..closing import REFUSED
 from ..errors import Forbidden, InvalidBody, InvalidSiteId, MethodNotOffered, Unauthorized
 from ..models import Scope, Site, User
@@ -45,7 +45,7 @@ async def register(request: Request) -> Answer:
     services = services_of(request)
     check_page(request, services)
     body = await json_of(request, services.config.limits.max_body_bytes)
-    passwords = _passwords(services)
+    passwords = services.passwords
     attempt = await _attempt(request, services, body)
     check_sign_in_pace(request, services)
     return _signed_in(services, attempt.site, await passwords.register(attempt))
@@ -57,17 +57,10 @@ async def change_password(request: Request) -> Answer:
     check_page(request, services)
     raw = await body_of(request, services.config.limits.max_body_bytes)
     caller = await caller_of(request, services)
-    passwords = _passwords(services)
+    passwords = services.passwords
     check_sign_in_pace(request, services)
     address = address_of(request, services)
     return _signed_in(services, None, await passwords.change(caller, parse_object(raw), address))
-
-
-def _passwords(services: Services) -> Registers:
-    method = services.logins.get("password")
-    if not isinstance(method, Registers):
-        raise MethodNotOffered
-    return method
 
 
 async def _attempt(request: Request, services: Services, body: dict[str, Any]) -> Attempt:

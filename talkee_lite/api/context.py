@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
-from ..auth import Method
+from ..auth import Method, Registers
 from ..auth.tokens import Tokens
 from ..byte_cache import ByteCache
 from ..changes import Changes
@@ -25,6 +25,7 @@ from ..errors import (
     Banned,
     Forbidden,
     InvalidSiteId,
+    MethodNotOffered,
     RateLimited,
     Unauthorized,
     Unavailable,
@@ -94,6 +95,14 @@ class Services:
     """What `address_of` found for a peer and an X-Forwarded-For, bounded."""
     counts: tuple[int, Future[dict[str, int]]] | None = None
     document: File | None = None
+
+    @property
+    def passwords(self) -> Registers:
+        """What people may choose and change. Raises MethodNotOffered where it is off."""
+        method = self.logins.get("password")
+        if not isinstance(method, Registers):
+            raise MethodNotOffered("This server does not let people sign in with passwords.")
+        return method
 
 
 SERVICES = web.AppKey("services", Services)
