@@ -5,25 +5,22 @@ docs/webhooks.md tells owners how to receive them.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import os
 import socket
-import threading
 from base64 import b64decode, b64encode
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..clock import SECOND, Clock
 from ..config import Config
 from ..keys import derived_key
 from ..models import Site
 from ..protocol import dump_json, rfc3339
+from ..resolver import Resolver
 from ..version import VERSION
 from .addresses import is_public
 from .channel import Event, NotDelivered
@@ -100,7 +97,7 @@ class Webhook:
         """A client for one event: no connection grows old, and each is checked."""
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_Resolver(), use_dns_cache=False, socket_factory=self._make_socket
+                resolver=Resolver(), use_dns_cache=False, socket_factory=self._make_socket
             ),
             timeout=aiohttp.ClientTimeout(total=self._seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -115,56 +112,6 @@ class Webhook:
         if not self._allow_private and not is_public(address[0]):
             raise OSError(_NOT_PUBLIC)
         return socket.socket(family, kind, protocol)
-
-
-class _Resolver(AbstractResolver):
-    """Looks names up, each in a thread of its own.
-
-    A name server that keeps silent holds up neither other look-ups nor the end of the process.
-    """
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The addresses of `host`. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[list[Any]] = loop.create_future()
-
-        def settle(infos: list[Any], error: OSError | None) -> None:
-            if not found.done():
-                if error is None:
-                    found.set_result(infos)
-                else:
-                    found.set_exception(error)
-
-        def look_up() -> None:
-            infos: list[Any] = []
-            failure: OSError | None = None
-            try:
-                infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-            except OSError as error:
-                failure = error
-            except UnicodeError:
-                failure = OSError("the name is not valid")
-            # The loop may have ended meanwhile.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, infos, failure)
-
-        threading.Thread(target=look_up, name="talkee-lookup", daemon=True).start()
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address[0],
-                port=port,
-                family=family,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for family, _, protocol, _, address in await found
-        ]
-
-    async def close(self) -> None:
-        """Nothing is kept."""
 
 
 def _reason(error: Exception) -> str:
