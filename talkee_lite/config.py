@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .models import Hold
+from .protocol import is_uuid
 
 _log = logging.getLogger(__name__)
 
@@ -71,9 +72,18 @@ class AuthConfig:
     token_days: int = _setting(30, "how long an access token lives", low=1, high=3650)
     guest: bool = _setting(True, "sign in with a typed name alone")
     password: bool = _setting(False, "register, and sign in, with a user name and a password")
-    mvm: bool = _setting(False, "sign in with an Ethereum wallet (not in this version)")
-    mixin_token: bool = _setting(False, "sign in with a Mixin token (not in this version)")
+    mvm: bool = _setting(False, "sign in with an Ethereum wallet")
+    mixin_token: bool = _setting(False, "sign in with a Mixin token")
     reserved_names: tuple[str, ...] = _setting((), "names that no guest may take")
+
+
+@dataclass(frozen=True, slots=True)
+class MixinConfig:
+    """Whose tokens `mixin_token` takes, and who knows whether they are good."""
+
+    app_id: str = _setting("", "the Mixin app that tokens must be for: its client id, a UUID")
+    api_url: str = _setting("https://api.mixin.one", "where Mixin's API is")
+    allow_full: bool = _setting(False, "take tokens that may do everything, of scope FULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +185,7 @@ class Config:
     server: ServerConfig = ServerConfig()
     database: DatabaseConfig = DatabaseConfig()
     auth: AuthConfig = AuthConfig()
+    mixin: MixinConfig = MixinConfig()
     limits: LimitsConfig = LimitsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     compat: CompatConfig = CompatConfig()
@@ -186,6 +197,7 @@ TABLES: dict[str, type[Any]] = {
     "server": ServerConfig,
     "database": DatabaseConfig,
     "auth": AuthConfig,
+    "mixin": MixinConfig,
     "limits": LimitsConfig,
     "webhooks": WebhooksConfig,
     "compat": CompatConfig,
@@ -364,11 +376,19 @@ def _checked(config: Config, folder: Path, where: str, places: dict[str, dict[st
             ) from None
     if auth.jwt_secret and len(auth.jwt_secret.encode()) < 32:
         raise ConfigError(f"{at('auth', 'jwt_secret')}: must have at least 32 bytes, or be empty")
-    for method in ("mvm", "mixin_token"):
-        if getattr(auth, method):
-            raise ConfigError(
-                f"{at('auth', method)}: this version does not offer it; must be false"
-            )
+    mixin = config.mixin
+    if not is_uuid(mixin.app_id) and (mixin.app_id or auth.mixin_token):
+        raise ConfigError(
+            f"{at('mixin', 'app_id')}: must be a UUID, the client id of a Mixin app;"
+            " [auth] mixin_token needs it"
+        )
+    if not is_web_address(mixin.api_url) or "?" in mixin.api_url:
+        raise ConfigError(
+            f"{at('mixin', 'api_url')}: must be like https://api.mixin.one, without a user, a"
+            " query or a fragment"
+        )
+    mixin = replace(mixin, app_id=mixin.app_id.lower(), api_url=mixin.api_url.rstrip("/"))
+    config = replace(config, mixin=mixin)
     sites: list[SiteConfig] = []
     seen: set[int] = set()
     for site in config.sites:

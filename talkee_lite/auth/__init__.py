@@ -87,6 +87,8 @@ class Login(NamedTuple):
 LOGINS: dict[str, Login] = {
     "guest": Login(lambda config: config.auth.guest),
     "password": Login(lambda config: config.auth.password),
+    "mvm": Login(lambda config: config.auth.mvm, extra="wallet"),
+    "mixin_token": Login(lambda config: config.auth.mixin_token),
     "admin_link": Login(lambda config: True),
     "sso": Login(lambda config: True),
 }

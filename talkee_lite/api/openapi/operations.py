@@ -55,6 +55,7 @@ from ...errors import (
     UnsupportedCategory,
     UnsupportedMediaType,
     UpgradeRequired,
+    UpstreamFailed,
     UserNotFound,
 )
 from ...models import Order
@@ -312,7 +313,7 @@ OPERATIONS: dict[Handler, Operation] = {
         body=ref("Login"),
         errors=(
             *(InvalidSiteId, SiteNotFound, MethodNotOffered, InvalidName, NameReserved),
-            *(SignInFailed, Forbidden, RateLimited),
+            *(SignInFailed, Forbidden, RateLimited, UpstreamFailed),
         ),
     ),
     auth.register: Operation(

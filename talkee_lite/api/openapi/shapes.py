@@ -95,6 +95,15 @@ _SITE: dict[str, Schema] = {
 LOGIN_FIELDS: dict[str, Way] = {
     "guest": Way({"full_name": NAME}),
     "password": Way({"username": USERNAME, "password": PASSWORD}),
+    "mvm": Way(
+        {
+            "signed_message": text(
+                1, 2048, description="An EIP-4361 text for the page's host; lines of up to 512."
+            ),
+            "signature": text(132, 132, pattern="^0x[0-9a-fA-F]{130}$"),
+        }
+    ),
+    "mixin_token": Way({"mixin_token": text(1, 4096)}),
     "admin_link": Way(
         {"code": text(1)},
         {"full_name": NAME | {"description": "Of whoever is to be the first admin."}},
