@@ -1,4 +1,4 @@
-"""The script for wallets in docs/signing-in.md, on a blog's page in a real browser."""
+"""Wallets on a blog's page in a real browser, by the scripts that the docs show."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from talkee_lite.config import AuthConfig
 
@@ -21,6 +22,7 @@ from .conftest import Host, Tabs
 pytestmark = pytest.mark.browser
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/signing-in.md").read_text()
+EXAMPLE = (Path(__file__).parents[2] / "docs/examples/sign-in.html").read_text()
 SCRIPT = next(
     code for code in re.findall(r"```js\n(.*?)```", DOCUMENT, re.S) if "personal_sign" in code
 )
@@ -33,9 +35,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield started
 
 
-async def page_with_wallet(tabs: Tabs, host: Host, account: LocalAccount) -> Page:
-    """A blog's page with that script, in a browser with a wallet: the part that wallets put into
-    pages, which asks eth-account to sign."""
+async def tab_with_wallet(tabs: Tabs, account: LocalAccount) -> Page:
+    """A tab of a browser that has a wallet: it is in every page, and has eth-account sign."""
 
     async def request(asked: dict[str, Any]) -> Any:
         if asked["method"] == "eth_requestAccounts":
@@ -45,18 +46,21 @@ async def page_with_wallet(tabs: Tabs, host: Host, account: LocalAccount) -> Pag
         assert asked["method"] == "personal_sign"
         data, address = asked["params"]
         assert address == account.address.lower()
-        signed = account.sign_message(encode_defunct(hexstr=data))
+        # Wallets take both.
+        text = {"hexstr": data} if data.startswith("0x") else {"text": data}
+        signed = account.sign_message(encode_defunct(**text))
         return "0x" + bytes(signed.signature).hex()
 
     person = await tabs.person()
     await person.expose_function("askWallet", request)
     await person.add_init_script("window.ethereum = { request: (asked) => askWallet(asked) };")
-    return await tabs.open(host.show(f"<script>{SCRIPT}</script>"), person)
+    return await person.new_page()
 
 
 async def test_a_reader_signs_in_with_a_wallet(server: Server, host: Host, tabs: Tabs) -> None:
     account: LocalAccount = Account.create()
-    page = await page_with_wallet(tabs, host, account)
+    page = await tab_with_wallet(tabs, account)
+    await page.goto(host.show(f"<script>{SCRIPT}</script>"))
     assert host.origin != server.url
     first = await page.evaluate("(server) => signInWithWallet(server)", server.url)
     assert first["user"]["mvm_public_key"] == account.address
@@ -68,7 +72,19 @@ async def test_a_reader_signs_in_with_a_wallet(server: Server, host: Host, tabs:
 async def test_a_reader_whose_clock_is_wrong_signs_in_too(
     server: Server, host: Host, tabs: Tabs
 ) -> None:
-    page = await page_with_wallet(tabs, host, Account.create())
+    page = await tab_with_wallet(tabs, Account.create())
+    await page.goto(host.show(f"<script>{SCRIPT}</script>"))
     await page.clock.set_fixed_time(0)
     found = await page.evaluate("(server) => signInWithWallet(server)", server.url)
     assert found["user"]["kind"] == "member"
+
+
+async def test_the_example_page_signs_in_with_a_wallet(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    account: LocalAccount = Account.create()
+    page = await tab_with_wallet(tabs, account)
+    await page.goto(f"{host.show(EXAMPLE)}?base={quote(server.url)}")
+    await page.get_by_role("button", name="Sign in with a wallet").click()
+    name = f"{account.address[:6]}…{account.address[-4:]}"
+    await expect(page.locator("#who")).to_have_text(f"You are {name}, a member.")
