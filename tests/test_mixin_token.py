@@ -36,7 +36,6 @@ from .mixin import (
     sends,
 )
 
-
 OTHER = "a0b107ee-bd0e-435e-8ab9-2e0044ac5913"
 
 
