@@ -13,7 +13,7 @@ import pytest
 from talkee_lite.app import open_services
 from talkee_lite.auth import Attempt
 from talkee_lite.clock import SECOND, system_clock
-from talkee_lite.config import ServerConfig, SiteConfig
+from talkee_lite.config import AuthConfig, ServerConfig, SiteConfig
 from talkee_lite.control import VERBS
 from talkee_lite.errors import InvalidBody, Refused, SignInFailed
 from talkee_lite.models import Scope
@@ -767,3 +767,45 @@ async def test_with_a_slash_it_is_where_what_it_loads_is_found(server: Server) -
         assert (response.status, response.headers["Location"]) == (308, "../admin")
     async with server.session.get(f"{server.url}/admin/") as response:
         assert (response.status, response.url.path) == (200, "/admin")
+
+
+# A password beside the links.
+
+
+async def test_an_admin_who_came_by_a_link_sets_a_password_and_comes_in_by_it(
+    tmp_path: Path,
+) -> None:
+    config = config_in(tmp_path, auth=AuthConfig(password=True))
+    async with running(config) as server:
+        olga = await first_admin(server)
+        own = {"Origin": server.url}
+
+        async def set_password(
+            admin: Person, username: str, new: str
+        ) -> tuple[int, Any, Person | None]:
+            body = {"username": username, "new_password": new}
+            status, answer, _ = await server.call(
+                "PUT", "/api/me/password", body, token=admin.token, headers=own
+            )
+            if status != 200:
+                return status, answer, None
+            return status, answer, Person(admin.id, answer["data"]["access_token"])
+
+        status, _, again = await set_password(olga, "olga", "correct horse battery")
+        assert status == 200
+        assert again is not None
+        # The page goes on with the token that came with the answer; the older is dead.
+        assert (await asked(server, again, "GET", "admin/users"))[0] == 200
+        assert await asked(server, olga, "GET", "me") == (401, "unauthorized")
+        body = {"method": "password", "username": "Olga", "scope": "admin"}
+        body |= {"password": "correct horse battery"}
+        for headers, expected in ((own, 200), ({}, 403)):
+            status, answer, _ = await server.call("POST", "/api/auth/login", body, headers=headers)
+            assert status == expected, answer
+        # Lost: a link again, and the user name that is there already.
+        link = await VERBS["user-admin-link"](server.services, {})
+        _, answer = await use_link(server, code_of(link))
+        back = Person(olga.id, answer["data"]["access_token"])
+        status, answer, _ = await set_password(back, "other", "staple and more")
+        assert (status, answer["field"], answer["suggestion"]) == (400, "username", "olga")
+        assert (await set_password(back, "OLGA", "staple and more"))[0] == 200

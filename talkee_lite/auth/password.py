@@ -109,7 +109,14 @@ class Password:
             subject, earlier = fold_name(username), ""
         else:
             subject, earlier = known
-            if caller.session.method != "admin_link":
+            if caller.session.method == "admin_link":
+                if username and fold_name(username) != subject:
+                    raise InvalidUsername(
+                        f"This account has the user name {subject} already.",
+                        field="username",
+                        extra={"suggestion": subject},
+                    )
+            else:
                 await self._check(subject, address, earlier, take_text(body, "password"))
         secret = await self._make(username or subject, new, "new_password")
         return await self._sign_ins.set_secret(

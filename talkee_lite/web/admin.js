@@ -581,19 +581,14 @@
   // One's own password, for who came by a link.
 
   onSend(at("own-password").querySelector("form"), async (fields) => {
-    try {
-      await call("PUT", "me/password", {
-        username: fields.username.value, new_password: fields.new_password.value,
-      });
-    } catch (refusal) {
-      if (refusal.status === 404 || refusal.status === 405) {
-        at("own-password").hidden = true;
-        return;
-      }
-      throw refusal;
-    }
+    const signedIn = await call("PUT", "me/password", {
+      username: fields.username.value, new_password: fields.new_password.value,
+    });
+    // All that they had signed in with before has ended.
+    keep({ token: signedIn.access_token, method: "password", user: signedIn.user });
     fields.new_password.value = "";
-    at("own-password").querySelector(".done").textContent = "Set. Sign in with it next time.";
+    at("own-password").querySelector(".done").textContent =
+      "Set. Sign in with it next time; other devices are signed out.";
   });
 
   // A link may be opened in a tab that stands here already.

@@ -263,7 +263,7 @@ def _answers(config: Config) -> dict[str, Schema]:
             msg=text(1, description="A sentence for a person."),
             request_id=text(1, description="Also in the server's log."),
             field=text(1, description="The one field or parameter at fault."),
-            suggestion=text(1, description="With `name_reserved`: a name that is free."),
+            suggestion=text(1, description="A name that can be used instead."),
         ),
         "User": record(**_USER),
         "Person": record(
