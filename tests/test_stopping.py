@@ -84,8 +84,10 @@ def test_the_first_line_on_standard_output_is_the_address(tmp_path: Path) -> Non
             assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
         assert process.stop() == 0
         assert process.process.stdout is not None
-        # Programs that read it get nothing else.
-        assert process.process.stdout.read() == ""
+        # What else is there is the link for the first admin.
+        *words, link = process.process.stdout.read().split()
+        assert link.startswith(f"{process.url}/admin#new=")
+        assert "admin" in words
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
