@@ -11,7 +11,11 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import web
+from eth_account import Account
+from eth_account.messages import encode_defunct
 from playwright.async_api import BrowserContext, Page, expect
+
+from docs.examples.sso_token import talkee_token
 
 from ..harness import server_process
 from .conftest import Tabs, chromium, listening
@@ -32,6 +36,10 @@ document.cookie = "mine=1; max-age=60";
 LISTENING = """<script>
 window.heard = new Promise((done) => addEventListener("message", (event) => done(event.data)));
 </script>"""
+SECRET = "the blog's own secret of 32 bytes and more"
+# A wallet as pages know it (EIP-1193), whose keys are kept by the test.
+WALLET = """window.ethereum = { request: ({ method, params }) =>
+  method === "personal_sign" ? sign(...params) : [address] };"""
 GOOD = "correct horse battery"
 # What a wrong password is answered with, as browsers note it.
 REFUSED = r"status of 40[19]"
@@ -65,11 +73,15 @@ async def blogging(folder: Path) -> AsyncIterator[Blog]:
     async def cookie(request: web.Request) -> web.Response:
         return web.Response(text=COOKIE, content_type="text/html")
 
+    async def sso_token(request: web.Request) -> web.Response:
+        return web.Response(text=talkee_token(public_url, "7", "Ann of the blog"))
+
     async def icon(request: web.Request) -> web.Response:
         return web.Response(status=204)
 
     app = web.Application()
     app.router.add_get("/post", page)
+    app.router.add_get("/sso-token", sso_token)
     app.router.add_get("/embedding", embedding)
     app.router.add_get("/cookie", cookie)
     app.router.add_get("/favicon.ico", icon)
@@ -79,8 +91,10 @@ async def blogging(folder: Path) -> AsyncIterator[Blog]:
         public_url = f"http://{SERVER}:{port}"
         (folder / "talkee.toml").write_text(
             f'[server]\nport = {port}\npublic_url = "{public_url}"\n'
-            "[auth]\npassword = true\n[limits]\nlogins_per_minute = 0\nlogins_per_hour = 0\n"
+            "[auth]\npassword = true\nmvm = true\n"
+            "[limits]\nlogins_per_minute = 0\nlogins_per_hour = 0\n"
             f'[[sites]]\nid = 1\norigins = ["{blog}"]\n'
+            f'sso_secret = "{SECRET}"\n'
         )
         with server_process(folder, "--port", str(port)):
             yield Blog(blog, public_url)
@@ -175,3 +189,39 @@ async def test_what_the_blogs_page_holds_is_no_admins_token(blog: Blog, tabs: Ta
     )
     assert refused == "forbidden"
     assert await token_of(page)
+
+
+async def test_who_is_signed_in_at_the_blog_is_somebody_at_once(
+    blog: Blog, tabs: Tabs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSO_SECRET", SECRET)
+    page = await tabs.open(blog.address)
+    await fill(page, "guest", "Go on as a guest", full_name="Somebody")
+    await expect(page.locator("#who")).to_have_text("You are Somebody, a guest.")
+    await page.get_by_role("button", name="Sign in with your account on this site").click()
+    await expect(page.locator("#who")).to_have_text("You are Somebody, a member.")
+    # Elsewhere, where they were no guest before, they are the same.
+    other = await tabs.open(blog.address)
+    await other.get_by_role("button", name="Sign in with your account on this site").click()
+    await expect(other.locator("#who")).to_have_text("You are Somebody, a member.")
+
+
+async def test_a_wallet_signs_in_and_is_the_same_person_each_time(blog: Blog, tabs: Tabs) -> None:
+    account = Account.create()
+
+    async def sign(text: str, address: str) -> str:
+        assert address == account.address
+        return "0x" + bytes(account.sign_message(encode_defunct(text=text)).signature).hex()
+
+    person = await tabs.person()
+    await person.expose_function("sign", sign)
+    await person.add_init_script(f"const address = '{account.address}'; {WALLET}")
+    page = await tabs.open(blog.address, person)
+    short = f"{account.address[:6]}…{account.address[-4:]}"
+    for _ in range(2):
+        await page.get_by_role("button", name="Sign in with a wallet").click()
+        await expect(page.locator("#who")).to_have_text(f"You are {short}, a member.")
+        kept = json.loads(await page.evaluate("Object.values(localStorage)[0]"))
+        assert kept["user"]["mvm_public_key"] == account.address
+        assert kept["user"]["id"] == 1
+        await page.get_by_role("button", name="Sign out").click()
