@@ -150,11 +150,8 @@ class Sites:
         site = self.get(site_id)
         if site.from_settings:
             raise SiteInSettings
-        new_name = site.name if name is None else _checked_name(name)
-        wanted = site.origins if origins is None else _checked_origins(origins)
-        public = site.public_chat if public_chat is None else public_chat
-        hold = site.hold_comments if hold_comments is None else hold_comments
-        shows_images = site.images if images is None else images
+        new_name = None if name is None else _checked_name(name)
+        wanted = None if origins is None else _checked_origins(origins)
         if webhook_url and not is_webhook_url(webhook_url):
             raise InvalidSite(f"The webhook's address {WEBHOOK_URL_RULE}.", field="webhook_url")
         now = self._clock()
@@ -164,11 +161,11 @@ class Sites:
                 site_id,
                 name=new_name,
                 origins=wanted,
-                public_chat=public,
-                hold_comments=hold,
-                images=shows_images,
-                webhook_url=site.webhook_url if webhook_url is None else webhook_url,
-                webhook_secret=site.webhook_secret if webhook_secret is None else webhook_secret,
+                public_chat=public_chat,
+                hold_comments=hold_comments,
+                images=images,
+                webhook_url=webhook_url,
+                webhook_secret=webhook_secret,
                 now=now,
             )
         )

@@ -534,6 +534,14 @@ async def test_a_site_that_is_not_valid_is_refused(
     assert len(server.services.sites.all()) == 1
 
 
+async def test_changes_of_one_site_at_once_undo_nothing_of_each_other(server: Server) -> None:
+    olga = await first_admin(server)
+    bodies = ({"name": "New"}, {"origin": "https://a.example"}, {"public_chat": True})
+    await asyncio.gather(*(asked(server, olga, "PUT", "sites/1", body) for body in bodies))
+    (site,) = (await asked(server, olga, "GET", "sites"))[1]
+    assert (site["name"], site["origin"], site["public_chat"]) == ("New", "https://a.example", True)
+
+
 async def test_an_admin_of_a_site_changes_that_site_alone(server: Server) -> None:
     olga = await first_admin(server)
     site = (await asked(server, olga, "POST", "sites", {"name": "Other"}))[1]["id"]

@@ -109,28 +109,30 @@ def update_site(
     tx: Transaction,
     site_id: int,
     *,
-    name: str,
-    origins: tuple[str, ...],
-    public_chat: bool,
-    hold_comments: Hold,
-    images: bool,
-    webhook_url: str,
-    webhook_secret: str,
+    name: str | None,
+    origins: tuple[str, ...] | None,
+    public_chat: bool | None,
+    hold_comments: Hold | None,
+    images: bool | None,
+    webhook_url: str | None,
+    webhook_secret: str | None,
     now: int,
 ) -> Site:
-    """Change what an owner may change of a site."""
+    """Change what an owner may change of a site; None: as it is."""
     row = tx.fetch_one(
-        "update sites set name = :name, origins = :origins, public_chat = :public_chat,"
-        " hold_comments = :hold_comments, images = :images, webhook_url = :webhook_url,"
-        " webhook_secret = :webhook_secret, updated_at = :now"
+        "update sites set name = coalesce(:name, name), origins = coalesce(:origins, origins),"
+        " public_chat = coalesce(:public_chat, public_chat),"
+        " hold_comments = coalesce(:hold_comments, hold_comments),"
+        " images = coalesce(:images, images), webhook_url = coalesce(:webhook_url, webhook_url),"
+        " webhook_secret = coalesce(:webhook_secret, webhook_secret), updated_at = :now"
         " where id = :id returning " + _COLUMNS,
         {
             "id": site_id,
             "name": name,
-            "origins": json.dumps(origins),
-            "public_chat": int(public_chat),
+            "origins": None if origins is None else json.dumps(origins),
+            "public_chat": public_chat,
             "hold_comments": hold_comments,
-            "images": int(images),
+            "images": images,
             "webhook_url": webhook_url,
             "webhook_secret": webhook_secret,
             "now": now,
