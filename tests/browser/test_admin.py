@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from playwright.async_api import Page, expect
 
+from talkee_lite.api.context import SERVICES
 from talkee_lite.app import make_app
-from talkee_lite.config import AuthConfig, SiteConfig
+from talkee_lite.config import AuthConfig, ServerConfig, SiteConfig
 from talkee_lite.control import VERBS
 
 from ..harness import Server, ServerProcess, config_in, running, server_process
@@ -279,14 +281,54 @@ async def test_it_works_below_a_path(tabs: Tabs, tmp_path: Path) -> None:
     talk = make_app(config)
     program.add_subapp("/talk/", talk)
     async with listening(program) as origin:
-        from talkee_lite.api.context import SERVICES
-
         code = await talk[SERVICES].sign_ins.make_first_link()
         page = await tabs.open(f"{origin}/talk/admin/#new={code}")
         await page.get_by_label("Your name").fill("Olga")
         await page.get_by_role("button", name="Become the admin").click()
         await expect(page.get_by_role("heading", name="People", exact=True)).to_be_visible()
         assert page.url == f"{origin}/talk/admin"
+
+
+async def test_behind_a_proxy_that_strips_a_path_a_phone_becomes_admin(
+    tabs: Tabs, tmp_path: Path
+) -> None:
+    target = ""
+
+    async def forward(request: web.Request) -> web.Response:
+        headers = {k: v for k, v in request.headers.items() if k.lower() != "host"}
+        path = request.path_qs.removeprefix("/talk")
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.request(
+                request.method, target + path, headers=headers, data=await request.read()
+            ) as answer,
+        ):
+            kept = {k: v for k, v in answer.headers.items() if k.lower() != "transfer-encoding"}
+            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+
+    proxy = web.Application()
+    proxy.router.add_route("*", "/talk/{rest:.*}", forward)
+    async with listening(proxy) as origin:
+        public = ServerConfig(public_url=f"{origin}/talk")
+        async with running(config_in(tmp_path, server=public)) as server:
+            target = server.url
+            link = await link_for(server)
+            assert link.startswith(f"{origin}/talk/admin#new=")
+            phone = await tabs.person(viewport={"width": 380, "height": 740}, has_touch=True)
+            page = await tabs.open(link, phone)
+            await page.get_by_label("Your name").fill("Olga")
+            await page.get_by_role("button", name="Become the admin").tap()
+            site = page.locator("#sites > li").first
+            await site.locator(".change summary").tap()
+            await site.get_by_label("Origins").fill("https://blog.example.com")
+            await site.get_by_role("button", name="Save").tap()
+            await expect(site.locator(".done")).to_have_text("Saved.")
+            await site.locator(".paste summary").tap()
+            await expect(site.locator("code")).to_contain_text(f'src="{origin}/talk/talkee.js"')
+            blog = {"Origin": "https://blog.example.com"}
+            status, _, _ = await server.call("GET", "/api/slugs?site_id=1&slug=/a", headers=blog)
+            assert status == 200
+            await tabs.leave()
 
 
 async def test_more_than_a_hundred_people(tabs: Tabs, server: Server) -> None:
