@@ -1,5 +1,6 @@
 # make run      start the server on its embedded database
 # make test     install what the tests need, and run them all
+# make test-fast  all but those that drive a browser or take long, in a minute
 # make soak     everything at once for ten minutes, and each fault a hundred times
 # make bench    how fast it is, beside others; writes docs/performance.md (20 minutes)
 # make check    format, lint, types and the structure of the code, in seconds
@@ -17,9 +18,9 @@ test: $(VENV)/.test
 	sh tests/system_packages.sh
 	$(BIN)/python -m pytest -n 4 $(ARGS)
 
-# Everything but the tests that drive a browser.
+# Under a minute: all but the tests that drive a browser, and the few that take long.
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n 6 --dist worksteal -m "not browser" $(ARGS)
+	$(BIN)/python -m pytest -n 6 --dist worksteal -m "not browser and not long" $(ARGS)
 
 soak: $(VENV)/.test
 	sh tests/system_packages.sh

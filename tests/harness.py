@@ -1,7 +1,7 @@
 """What tests stand on: a real server on a free port, with a real SQLite file.
 
-`Server` runs in the test's own loop, by the same `Runner` that `serve` uses; `ServerProcess` is
-`python -m talkee_lite` as its owner starts it.
+`Server` runs in the test's own loop, by the same `Runner` that `serve` uses; `ServerProcess` is a
+process of its own, which runs the command line as its owner does (see `forks.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +29,9 @@ from talkee_lite.api.context import SERVICES, Services
 from talkee_lite.app import make_app
 from talkee_lite.config import Config, DatabaseConfig, LimitsConfig
 from talkee_lite.serve import Runner
+
+from . import forks
+from .forks import Fork
 
 JSON = dict[str, Any]
 ROOM = "site_id=1&slug=/a"
@@ -189,9 +191,9 @@ async def exchange(port: int, data: bytes, seconds: float = 5) -> bytes:
 
 
 class ServerProcess:
-    """`python -m talkee_lite` in a folder of its own."""
+    """A server as its owner starts it, in a folder of its own."""
 
-    def __init__(self, process: subprocess.Popen[str], folder: Path, url: str) -> None:
+    def __init__(self, process: Fork, folder: Path, url: str) -> None:
         self.process = process
         self.folder = folder
         self.url = url
@@ -204,28 +206,15 @@ class ServerProcess:
 
 def run_verb(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run one command line in `folder` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "talkee_lite", *arguments],
-        cwd=folder,
-        env=os.environ | environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forks.run(arguments, folder, os.environ | environ)
 
 
 @contextmanager
 def server_process(folder: Path, *arguments: str, **environ: str) -> Iterator[ServerProcess]:
     """A running server process; its log goes to `server.log` in `folder`."""
     with (folder / "server.log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "talkee_lite", "--port", "0", *arguments],
-            cwd=folder,
-            env=os.environ | environ,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
+        process = forks.start(
+            ["--port", "0", *arguments], folder, os.environ | environ, log.fileno()
         )
     assert process.stdout is not None
     try:

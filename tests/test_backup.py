@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ def test_a_backup_is_taken_while_messages_are_written(tmp_path: Path) -> None:
         "        while True:\n"
         "            d = {'message_id': str(uuid.uuid4()), 'category': 'text', 'data': 'SGk='}\n"
         "            await (await s.post(u, json=d, headers=h)).read()\n"
+        "            print(flush=True)\n"
         "asyncio.run(main(sys.argv[1]))\n"
     )
     environ = {
@@ -76,8 +78,12 @@ def test_a_backup_is_taken_while_messages_are_written(tmp_path: Path) -> None:
         "TALKEE_LIMITS__ADDRESS_MESSAGES_PER_SECOND": "0",
     }
     with server_process(tmp_path, **environ) as process:
-        writer = subprocess.Popen([sys.executable, "-c", script, process.url])
+        command = [sys.executable, "-u", "-c", script, process.url]
+        with (tmp_path / "written").open("w") as written:
+            writer = subprocess.Popen(command, stdout=written)
         try:
+            while not (tmp_path / "written").stat().st_size:
+                time.sleep(0.01)
             for n in range(3):
                 done = run_verb(tmp_path, "backup", f"copy{n}.db")
                 assert done.returncode == 0, done.stderr

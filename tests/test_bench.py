@@ -53,6 +53,7 @@ def test_the_readme_quotes_what_was_measured() -> None:
         assert re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d,])", headline), figure
 
 
+@pytest.mark.long
 def test_a_smoke_run_measures_every_case_of_every_server_that_is_there(tmp_path: Path) -> None:
     assert shutil.which("cc"), "the benchmark needs a C compiler: apt-get install gcc libc6-dev"
     out, work = tmp_path / "performance.md", tmp_path / "work"

@@ -15,6 +15,8 @@ from asyncio.subprocess import PIPE, STDOUT
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from talkee_lite.api.openapi import document
 from talkee_lite.config import AuthConfig
 
@@ -70,6 +72,7 @@ async def schemathesis(server: Server, folder: Path) -> tuple[str, Path]:
     return said.decode() if process.returncode else "", report
 
 
+@pytest.mark.long
 async def test_the_server_keeps_to_its_document(tmp_path: Path) -> None:
     """For more of it: TALKEE_CONTRACT="--max-examples 300 --seed 2"."""
     config = config_in(tmp_path, auth=AuthConfig(password=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -21,7 +23,7 @@ from talkee_lite.auth import mvm
 from talkee_lite.auth.eip4361 import MOST_LINE, MOST_TEXT, parse
 from talkee_lite.config import AuthConfig, ServerConfig, SiteConfig
 
-from .harness import JSON, Server, config_in, run_verb, running, server_process
+from .harness import JSON, Server, config_in, running
 
 ROOT = Path(__file__).parent.parent
 ORIGIN = "https://blog.example.com"
@@ -504,6 +506,8 @@ async def test_a_rush_is_refused_and_holds_nobody_up(
 
 # Packages.
 
+SERVE = [sys.executable, "-m", "talkee_lite", "--port", "0"]
+
 
 def hiding(folder: Path, package: str) -> str:
     """Where Python is to look for modules, so that it does not find `package`."""
@@ -517,7 +521,15 @@ def hiding(folder: Path, package: str) -> str:
 @pytest.mark.parametrize("package", ["eth_account", "abnf"])
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, package: str) -> None:
     paths = hiding(tmp_path, package)
-    done = run_verb(tmp_path, "--port", "0", PYTHONPATH=paths, TALKEE_AUTH__MVM="true")
+    done = subprocess.run(
+        SERVE,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": paths, "TALKEE_AUTH__MVM": "true"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 1
     assert f"[auth] mvm: the package {package} is missing" in done.stderr
     assert "pip install 'talkee-lite[wallet]'" in done.stderr
@@ -526,5 +538,9 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, package: str)
 
 def test_without_the_method_its_packages_are_not_needed(tmp_path: Path) -> None:
     paths = hiding(tmp_path, "eth_account")
-    with server_process(tmp_path, PYTHONPATH=paths) as started:
-        assert started.stop() == 0
+    environ = os.environ | {"PYTHONPATH": paths}
+    with subprocess.Popen(SERVE, cwd=tmp_path, env=environ, stdout=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline().startswith(b"http://")
+        started.terminate()
+        assert started.wait(20) == 0

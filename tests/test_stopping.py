@@ -47,7 +47,7 @@ def send_signal(process: ServerProcess, number: signal.Signals = signal.SIGTERM)
 async def ended(process: ServerProcess) -> int:
     """Wait for the end of a process; its exit status."""
     await until(lambda: process.process.poll() is not None, 20)
-    return int(process.process.returncode)
+    return process.process.wait()
 
 
 def token_of(process: ServerProcess, name: str = "Ann") -> str:

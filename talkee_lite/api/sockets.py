@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from ..auth.tokens import Tokens
@@ -164,14 +164,19 @@ class Sockets:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             self._unsent = sum(connection.unsent() for connection in self.paused)
-            for some in _slices(list(self._all)):
-                now, wall = self.now(), self.clock()
-                for connection in some:
-                    try:
-                        connection.look_after(now, wall)
-                    except Exception:
-                        _log.exception("sweeping a connection failed")
+            slices = _slices(self.connections)
+            # At the end nothing here holds a connection, which may be gone by the next time.
+            while some := next(slices, None):
+                self._look_after(some)
                 await asyncio.sleep(0)
+
+    def _look_after(self, connections: Iterable[Connection]) -> None:
+        now, wall = self.now(), self.clock()
+        for connection in connections:
+            try:
+                connection.look_after(now, wall)
+            except Exception:
+                _log.exception("sweeping a connection failed")
 
     async def stop(self, seconds: float) -> None:
         """Close every connection with 1012; those that do not answer in time are cut."""

@@ -6,13 +6,20 @@ import hashlib
 import secrets
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..clock import SECOND
 from .exchange import Request
 
-# Counts of changes begin anew with each process, and are never taken for those of another.
-_PROCESS = secrets.token_hex(16)
+
+@lru_cache(maxsize=1)
+def _process() -> str:
+    """Counts of changes begin anew with each process, and are never taken for those of another.
+
+    Made when it is needed: a program may load this first, and fork then.
+    """
+    return secrets.token_hex(16)
 
 
 class Validators(NamedTuple):
@@ -36,7 +43,7 @@ def validators(what: object, state: object, changed_at: int) -> Validators:
 
     They are known to whoever was sent that document by this process, and to nobody else.
     """
-    seen = hashlib.sha256(f"{_PROCESS} {what!r} {state!r}".encode()).hexdigest()
+    seen = hashlib.sha256(f"{_process()} {what!r} {state!r}".encode()).hexdigest()
     return Validators(f'W/"{seen[:24]}"', changed_at)
 
 

@@ -23,6 +23,8 @@ from ..test_admin import Person, first_admin, member
 from ..test_admin_verbs import printed_link
 from .conftest import Host, Tabs, listening
 
+pytestmark = pytest.mark.browser
+
 REFUSED = r"Failed to load resource: the server responded with a status of 4\d\d"
 
 

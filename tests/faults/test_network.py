@@ -116,6 +116,7 @@ def bad_line(tmp_path: Path) -> Iterator[str]:
         subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
+@pytest.mark.long
 async def test_a_line_with_delay_and_loss_and_a_cut_loses_nothing(
     tmp_path: Path, bad_line: str
 ) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from .soak import soak
 
 
+@pytest.mark.long
 async def test_everything_at_once_for_a_few_seconds(tmp_path: Path) -> None:
     totals = await soak(tmp_path, 6, seed=1)
     assert totals.posted > 50

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from ..harness import JSON, ROOM, draft
@@ -21,6 +22,7 @@ STUCK = 100
 READERS = 200
 
 
+@pytest.mark.long
 async def test_those_who_stop_reading_cost_the_others_nothing_and_are_cut(tmp_path: Path) -> None:
     """Memory grows by less than 130 MB, the stuck are cut, their files are closed.
 
