@@ -20,7 +20,7 @@ from .errors import (
 )
 from .models import FOREVER, Caller, Site, User, UserKind
 from .protocol import rfc3339, user_fields
-from .store import roles
+from .store import once, roles
 from .store import users as store
 from .store.roles import Role
 from .store.writer import Transaction
@@ -155,7 +155,7 @@ async def set_role(
     def job(tx: Transaction) -> User | Refused:
         user = store.find_user(tx, user_id)
         if user is None:
-            return UserNotFound()
+            return UserNotFound("There is no user with this id.")
         # Two admins may be at it at once.
         if caller is not None and not _is_admin(tx, caller.user.id):
             return Forbidden()
@@ -165,6 +165,8 @@ async def set_role(
         if ends_admin and roles.find_admin(tx, but=user_id) is None:
             return LastAdmin()
         roles.set_role(tx, site_id, user_id, None if given is None else Role(given, ""), now)
+        if site_id == 0 and given is UserKind.ADMIN:
+            once.delete_first_links(tx)
         return user
 
     user = await services.db.write(job)

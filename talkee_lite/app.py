@@ -185,7 +185,14 @@ async def _wire(config: Config, db: Database, clock: Clock, exits: AsyncExitStac
         feeds=Feeds(db, secret, public_url),
         forms=Forms(secret, steady_clock),
         made=ByteCache(_MADE_BYTES),
-        personal=Personal(db, people, tokens.end, clock),
+        personal=Personal(
+            db,
+            people,
+            sites,
+            end_sessions=tokens.end_of,
+            settle=merging.settle,
+            clock=clock,
+        ),
         dispatcher=dispatcher,
         sockets=Sockets(
             limits,

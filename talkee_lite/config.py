@@ -435,6 +435,12 @@ WEBHOOK_URL_RULE = (
 )
 
 
+def is_picture_url(text: str) -> bool:
+    """Whether `text` may be the address of somebody's picture, which pages put into their HTML."""
+    quoting = set("\"'<>\\^`{|}")
+    return text.startswith("https://") and is_webhook_url(text) and quoting.isdisjoint(text)
+
+
 def is_webhook_url(text: str) -> bool:
     """Whether `text` may be a webhook's address. `WEBHOOK_URL_RULE` says what may."""
     plain = text.isascii() and text.isprintable() and " " not in text

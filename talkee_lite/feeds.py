@@ -16,7 +16,7 @@ from .models import RoomKey, Site, Status
 from .store import thread_pages
 from .store.database import Database
 from .store.feeds import Written, list_newest
-from .text import plain
+from .text import clean_name
 from .thread_pages import Part, page_title, query_of_part, web_address
 
 IN_FEED = 50
@@ -112,7 +112,7 @@ class Feeds:
         async with self._db.snapshot() as snapshot:
             found = await list_newest(snapshot, site.id, 0, IN_FEED, held=for_owner)
         kind = FeedKind.OWNER if for_owner else FeedKind.SITE
-        name = plain(site.name)
+        name = clean_name(site.name)
         title = f"All that is new on {name}" if for_owner else f"Comments on {name}"
         home = next((origin for origin in site.origins if "*" not in origin), "")
         return self._feed(site, kind, title, self.address(kind, site.id), web_address(home), found)
@@ -138,7 +138,7 @@ class Feeds:
 
     def _entry(self, site: Site, one: Written) -> Entry:
         room = RoomKey(site.id, one.slug)
-        name, title = plain(one.name), page_title(one.title, one.slug)
+        name, title = clean_name(one.name), page_title(one.title, one.slug)
         said = f"{name} replied on {title}" if one.reply_id else f"{name} on {title}"
         comment = f"{_tag(site)}/comment/{one.comment_id}"
         comment_address = self.thread_address(room, Part(one.comment_id))

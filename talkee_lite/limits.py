@@ -45,6 +45,10 @@ class Buckets:
             level = min(self._burst, self._level(key, now) + 1.0)
             self._levels[key] = (level, self._last(key, now))
 
+    def forget(self, key: Hashable) -> None:
+        """Let `key` begin anew."""
+        self._levels.pop(key, None)
+
     def _last(self, key: Hashable, now: float) -> float:
         # Never back: what was refilled once must not be refilled again.
         known = self._levels.get(key)

@@ -55,6 +55,14 @@ class Merging:
         for guest_id, user_id in await store.list_unfinished(self._db):
             await self.finish(guest_id, user_id)
 
+    async def settle(self, user_id: int) -> None:
+        """Finish what is on its way to somebody who is leaving. Nothing more begins then."""
+        # What began before they were known to be leaving is written when this is.
+        await self._db.write(lambda tx: None)
+        for guest_id, member_id in await store.list_unfinished(self._db):
+            if member_id == user_id:
+                await self.finish(guest_id, user_id)
+
 
 def _take(piece: Traces, guest_id: int, user_id: int, tx: Transaction) -> Several:
     return Several(list(_changes(piece, guest_id, user_id, tx)))

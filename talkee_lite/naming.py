@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 from .errors import InvalidName, NameReserved
 from .names import name_keys
@@ -12,6 +14,8 @@ from .store.writer import Transaction
 from .text import MAX_NAME, clean_name, fold_name
 
 _TRIES = 50
+# As whoever has left is shown.
+_GONE = ("deleted",)
 
 
 class Naming:
@@ -19,9 +23,7 @@ class Naming:
 
     def __init__(self, reserved: Iterable[str]) -> None:
         """`reserved`: names that the owner keeps for staff."""
-        self._reserved: list[str] = list(reserved)
-        self._by_look: frozenset[str] | None = None
-        self._by_case: frozenset[str] = frozenset()
+        self._reserved = tuple(reserved)
 
     def clean(self, typed: str) -> str:
         """A name as it is kept. Raises InvalidName."""
@@ -45,7 +47,7 @@ class Naming:
         is_staff: bool = False,
     ) -> bool:
         """Whether a user may be called that. Two members are never called alike."""
-        if not is_staff and self._is_reserved(name):
+        if self._is_listed(name, _GONE) or (not is_staff and self._is_listed(name, self._reserved)):
             return False
         return not store.is_name_taken(tx, name, but=user_id, of_any_member=not is_guest)
 
@@ -65,12 +67,19 @@ class Naming:
         suggestion = self.vary(tx, name, is_guest=is_guest)
         return NameReserved(field=field, extra={"suggestion": suggestion})
 
-    def _is_reserved(self, name: str) -> bool:
-        if not self._reserved:
+    def _is_listed(self, name: str, names: tuple[str, ...]) -> bool:
+        if not names:
             return False
-        if self._by_look is None:
-            keys = [name_keys(reserved) for reserved in self._reserved]
-            self._by_look = frozenset(key.by_look for key in keys)
-            self._by_case = frozenset(key.by_case for key in keys)
-        keys_of_name = name_keys(name)
-        return keys_of_name.by_look in self._by_look or keys_of_name.by_case in self._by_case
+        keys, listed = name_keys(name), _keys_of(names)
+        return keys.by_look in listed.by_look or keys.by_case in listed.by_case
+
+
+class _Listed(NamedTuple):
+    by_look: frozenset[str]
+    by_case: frozenset[str]
+
+
+@lru_cache(maxsize=16)
+def _keys_of(names: tuple[str, ...]) -> _Listed:
+    keys = [name_keys(name) for name in names]
+    return _Listed(frozenset(key.by_look for key in keys), frozenset(key.by_case for key in keys))

@@ -11,7 +11,7 @@ from typing import Any
 
 from .clock import DAY, Clock
 from .config import Config
-from .errors import Refused, Unauthorized, UserNotFound
+from .errors import Banned, Refused, Unauthorized, UserNotFound
 from .models import Caller, User, UserKind
 from .names import rules_version
 from .naming import Naming
@@ -74,16 +74,16 @@ class People:
         role = self._roles.get((0, user.id)) or self._roles.get((site_id, user.id))
         return role or (UserKind.GUEST if user.is_guest else UserKind.MEMBER)
 
-    def is_staff(self, user_id: int) -> bool:
-        """Whether a user has a role anywhere."""
-        return any(key[1] == user_id for key in self._roles)
-
     def is_admin(self, user_id: int, site_id: int = 0) -> bool:
         """Whether a user administers a site; 0: the server."""
         return UserKind.ADMIN in (
             self._roles.get((0, user_id)),
             self._roles.get((site_id, user_id)),
         )
+
+    def is_admin_anywhere(self, user_id: int) -> bool:
+        """Whether a user administers the server or a site."""
+        return UserKind.ADMIN in self.roles_of(user_id).values()
 
     def has_admin(self) -> bool:
         """Whether the server has an admin."""
@@ -117,6 +117,10 @@ class People:
     def stays(self, user_id: int) -> None:
         """A user could not leave after all."""
         self._left.discard(user_id)
+
+    def is_leaving(self, user_id: int) -> bool:
+        """Whether a user is leaving, or has left."""
+        return user_id in self._left
 
     def check_present(self, user_id: int) -> None:
         """Called just before something is written for a user. Raises Unauthorized if they left."""
@@ -202,16 +206,19 @@ class People:
         return user_fields(nobody, UserKind.GUEST, self.public_url) | {"avatar_url": ""}
 
     async def rename(self, caller: Caller, typed_name: str) -> User:
-        """Give the caller another name. Raises InvalidName or NameReserved."""
+        """Give the caller another name. Raises InvalidName, Banned or NameReserved."""
         name, user_id = self.naming.clean(typed_name), caller.user.id
         self.check_present(user_id)
-        is_staff, now = self.is_staff(user_id), self._clock()
+        now = self._clock()
+        if caller.user.banned_until > now:
+            raise Banned
 
         def job(tx: Transaction) -> User | Refused:
             user = store.find_user(tx, user_id)
             if user is None:
                 return Unauthorized()
             is_guest = user.is_guest
+            is_staff = role_store.find_role(tx, 0, user_id) is not None
             if not self.naming.is_free(
                 tx, name, user_id=user_id, is_guest=is_guest, is_staff=is_staff
             ):

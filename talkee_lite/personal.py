@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
 from .clock import Clock
 from .comment_changes import erase_comment, erase_reply, unfavour
+from .errors import LastAdmin
 from .models import Changed, Several, Status, User
 from .people import People
 from .protocol import dump_json, rfc3339
+from .sites import Sites
 from .store import personal
 from .store.database import Database
 from .store.messages import remove_messages_of
 from .store.personal import Traces
+from .store.roles import is_last_admin
 from .store.sessions import delete_sessions_of
 from .store.writer import Transaction
 
@@ -25,7 +28,8 @@ _SIZES = (10, 100, 100, 100)
 """Rooms, comments, replies, likes that are erased in one transaction."""
 
 
-EndSessions = Callable[[list[str]], set[str]]
+EndSessions = Callable[[int, list[str]], set[str]]
+Settle = Callable[[int], Awaitable[None]]
 
 
 class Content(StrEnum):
@@ -39,12 +43,22 @@ class Personal:
     """What one person may ask for about themselves."""
 
     def __init__(
-        self, db: Database, people: People, end_sessions: EndSessions, clock: Clock
+        self,
+        db: Database,
+        people: People,
+        sites: Sites,
+        *,
+        end_sessions: EndSessions,
+        settle: Settle,
+        clock: Clock,
     ) -> None:
-        """`end_sessions` is told which sessions are not on record any more (Tokens.end)."""
+        """`end_sessions` is told whose sessions are not on record any more (Tokens.end_of);
+        `settle` gives somebody what is to be theirs before they leave (Merging.settle)."""
         self._db = db
         self._people = people
+        self._sites = sites
         self._end_sessions = end_sessions
+        self._settle = settle
         self._clock = clock
         self._exporting = asyncio.Lock()
 
@@ -74,34 +88,43 @@ class Personal:
         """Empty a user's row, after erasing what they wrote if so asked; the sessions that ended.
 
         What is removed goes in slices, so that nobody else waits long. If the server stops in
-        between, some of it is gone, and the same call does the rest. Raises UserNotFound.
+        between, some of it is gone, and the same call does the rest. Raises UserNotFound or
+        LastAdmin.
         """
         await self._people.get(user_id)
         # Whatever was asked for before this is written before what follows.
         self._people.leaves(user_id)
         try:
+            if await self._db.write(lambda tx: is_last_admin(tx, user_id)):
+                raise LastAdmin
+            await self._settle(user_id)
             if content is Content.REMOVE:
                 await self._remove(user_id)
-            ended, user = await self._empty(user_id)
+            emptied = await self._empty(user_id)
+            if isinstance(emptied, LastAdmin):
+                raise emptied
         except BaseException:
             self._people.stays(user_id)
             raise
+        ended, user = emptied
         self._people.forget_roles(user_id)
         self._people.remember(user)
-        return self._end_sessions(ended)
+        self._sites.forget_owner(user_id)
+        return self._end_sessions(user_id, ended)
 
-    def _empty(self, user_id: int) -> Future[tuple[list[str], User]]:
+    def _empty(self, user_id: int) -> Future[tuple[list[str], User] | LastAdmin]:
         now = self._clock()
 
-        def job(tx: Transaction) -> tuple[list[str], User]:
+        def job(tx: Transaction) -> tuple[list[str], User] | LastAdmin:
+            if is_last_admin(tx, user_id):
+                # Another left meanwhile.
+                return LastAdmin()
             ended = delete_sessions_of(tx, user_id)
             return ended, personal.empty_user(tx, user_id, now)
 
         return self._db.write(job)
 
     async def _remove(self, user_id: int) -> None:
-        # What is on its way is there when this has been written.
-        await self._db.write(lambda tx: None)
         traces = await personal.find_traces(self._db, user_id)
         for piece in pieces(traces):
             await self._db.write(partial(_erase, piece, user_id, self._clock()))

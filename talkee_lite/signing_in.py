@@ -27,6 +27,7 @@ ADMIN_SECONDS = 24 * 3600
 LINK_SECONDS = 3600
 """How long an admin's link can be used."""
 _LINK = "admin_link"
+_NO_ADMIN = Forbidden("You are not an admin of this server.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Entry:
 
     scope: Scope = Scope.PAGE
     lang: str = ""
-    guest: User | None = None
+    guest: Caller | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,10 @@ class SignIns:
             else:
                 identities.set_secret(tx, provider, subject, secret)
             ended = {user_id: sessions.delete_sessions_of(tx, user_id)}
-            return _Made(user, ended), self._new_session(tx, user_id, scope, provider, now)
+            session = self._new_session(
+                tx, user_id, scope, provider, now, ends_at=_end_of(caller.session)
+            )
+            return _Made(user, ended), session
 
         return await self._finish(self._db.write(job))
 
@@ -241,18 +245,21 @@ class SignIns:
     def _enter(
         self, tx: Transaction, proof: Proof, entry: Entry, now: int
     ) -> tuple[_Made, Session] | Refused:
-        # Refusals are returned: what is raised would undo the whole batch of writes.
+        # Refusals are returned: what is raised would undo the whole batch of writes. So nothing
+        # may be written before the last of them, but that a proof was used.
+        known = identities.find_identity(tx, proof.provider, proof.subject)
+        if entry.scope is Scope.ADMIN and (
+            known is None or not roles.administers(tx, known.user_id)
+        ):
+            return _NO_ADMIN
         if proof.once and not once.use_up(tx, proof.once.key, proof.once.until):
             return SignInFailed("This was used to sign in before; sign in anew.")
-        known = identities.find_identity(tx, proof.provider, proof.subject)
         if known is not None and proof.is_new:
             return self._naming.taken(tx, proof.name, "username", is_guest=False)
         if known is not None and proof.secret != known.secret:
             # Changed while it was being checked.
             return SignInFailed()
-        guest = entry.guest and users.find_user(tx, entry.guest.id)
-        if guest is not None and not guest.is_guest:
-            guest = None
+        guest = self._guest(tx, entry)
         made = (
             self._new_user(tx, proof, entry, guest, now)
             if known is None
@@ -262,14 +269,14 @@ class SignIns:
             return made
         if proof.grant is not None:
             self._grant(tx, made, proof.provider, proof.grant, now)
-        return self._with_session(tx, made, entry.scope, proof.provider, now)
+        return made, self._new_session(tx, made.user.id, entry.scope, proof.provider, now)
 
-    def _with_session(
-        self, tx: Transaction, made: _Made, scope: Scope, method: str, now: int
-    ) -> tuple[_Made, Session] | Refused:
-        if scope is Scope.ADMIN and not roles.administers(tx, made.user.id):
-            return Forbidden("You are not an admin of this server.")
-        return made, self._new_session(tx, made.user.id, scope, method, now)
+    def _guest(self, tx: Transaction, entry: Entry) -> User | None:
+        """The guest who comes in, if they still are one: since they were asked, much may have
+        happened, and another may have come in as the same."""
+        if entry.guest is None or not sessions.is_on_record(tx, entry.guest.session.jti):
+            return None
+        return users.find_guest(tx, entry.guest.user.id)
 
     def _new_user(
         self, tx: Transaction, proof: Proof, entry: Entry, guest: User | None, now: int
@@ -320,7 +327,7 @@ class SignIns:
         made = _Made(user)
         if guest is not None:
             made.ended = {guest.id: sessions.delete_sessions_of(tx, guest.id)}
-            if self._merging.begin(tx, guest, user, now):
+            if not self._people.is_leaving(user.id) and self._merging.begin(tx, guest, user, now):
                 made.merged = guest.id
         return made
 
@@ -348,7 +355,7 @@ class SignIns:
             once.delete_link(tx, digest)
             if user is None or not roles.administers(tx, user.id):
                 return SignInFailed("This link belongs to somebody who is no admin any more.")
-            return self._with_session(tx, _Made(user), Scope.ADMIN, _LINK, now)
+            return _Made(user), self._new_session(tx, user.id, Scope.ADMIN, _LINK, now)
         if roles.find_admin(tx) is not None:
             return SignInFailed("The server has an admin already; this link is dead.")
         try:
@@ -360,15 +367,21 @@ class SignIns:
                 field="full_name",
                 extra={"suggestion": self._naming.vary(tx, name)},
             )
-        once.delete_link(tx, digest)
+        once.delete_first_links(tx)
         profile = Profile(str(uuid.uuid4()), "0", "", "")
         user = users.insert_user(tx, name, profile, is_guest=False, lang=entry.lang, now=now)
         roles.set_role(tx, 0, user.id, Role(UserKind.ADMIN, ""), now)
         made = _Made(user, roles={0: UserKind.ADMIN})
-        return self._with_session(tx, made, Scope.ADMIN, _LINK, now)
+        return made, self._new_session(tx, user.id, Scope.ADMIN, _LINK, now)
 
     def _new_session(
-        self, tx: Transaction, user_id: int, scope: Scope, method: str, now: int
+        self,
+        tx: Transaction,
+        user_id: int,
+        scope: Scope,
+        method: str,
+        now: int,
+        ends_at: int | None = None,
     ) -> Session:
         lives = self._token_days * DAY if scope is Scope.PAGE else ADMIN_SECONDS * SECOND
         return sessions.insert_session(
@@ -378,8 +391,13 @@ class SignIns:
             scope=scope,
             method=method,
             now=now,
-            expires_at=now + lives,
+            expires_at=now + lives if ends_at is None else ends_at,
         )
+
+
+def _end_of(session: Session) -> int | None:
+    """When what follows a session ends: an admin's is not made longer."""
+    return session.expires_at if session.scope is Scope.ADMIN else None
 
 
 def _digest(code: str) -> str:

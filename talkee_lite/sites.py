@@ -81,6 +81,12 @@ class Sites:
         if origin is not None and not self.allows(site, origin):
             raise OriginNotAllowed
 
+    def forget_owner(self, user_id: int) -> None:
+        """Somebody's sites are nobody's in particular: they have left."""
+        for site_id, site in self._sites.items():
+            if site.owner_id == user_id:
+                self._sites[site_id] = replace(site, owner_id=None)
+
     def find_by_origin(self, origin: str | None) -> Site | None:
         """The site that lists a page's origin; one that names it before one that has a pattern."""
         if origin is None:

@@ -16,7 +16,7 @@ from .sites import Sites
 from .store import thread_pages as store
 from .store.database import Database, Row, Snapshot
 from .store.thread_pages import AnsweringReply, Key
-from .text import plain
+from .text import clean_name
 
 T = TypeVar("T")
 
@@ -263,7 +263,7 @@ def name_of(user: User | None) -> str:
 
 def page_title(title: str, slug: str) -> str:
     """What a page is called: by its title, else by its slug."""
-    return plain(title) or plain(slug) or "a page"
+    return clean_name(title) or clean_name(slug) or "a page"
 
 
 def web_address(address: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from talkee_lite.app import open_services
 from talkee_lite.config import AuthConfig, Config
-from talkee_lite.models import UserKind
-from talkee_lite.store.roles import Role, set_role
+from talkee_lite.control import VERBS
+from talkee_lite.models import FOREVER
 
 from .harness import JSON, Server, config_in, running
 from .test_comments import say
@@ -31,6 +31,11 @@ SPELLINGS = [
     pytest.param("Anna\r\n", id="line break"),
     pytest.param("  Anna\t", id="white space"),
     pytest.param("A\x00nna\x07", id="control characters"),
+    pytest.param("Anna\u2800", id="empty Braille pattern"),
+    pytest.param("Anna\U0001d159", id="null notehead"),
+    pytest.param("Anna\ue000", id="private"),
+    pytest.param("Anna\u0378", id="unassigned"),
+    pytest.param("Anna\U0001fffe", id="no character"),
 ]
 
 
@@ -59,13 +64,11 @@ async def rename(server: Server, token: str, name: str) -> tuple[int, JSON]:
     return status, answer
 
 
-async def make_moderator(server: Server, token: str) -> int:
-    """Give a member a role on site 1; their id."""
+async def make_moderator(server: Server, token: str, site_id: int) -> None:
+    """Give a member a role on a site, 0: on the server."""
     user_id = (await server.services.tokens.identify(token)).user.id
-    role = Role(UserKind.MODERATOR, "")
-    await server.services.db.write(lambda tx: set_role(tx, 1, user_id, role, 0))
-    server.services.people.take_role(user_id, 1, UserKind.MODERATOR)
-    return user_id
+    given = {"id": user_id, "role": "moderator", "site": site_id}
+    await VERBS["user-role"](server.services, given)
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
@@ -92,14 +95,17 @@ async def test_a_name_that_the_owner_keeps_is_for_staff(server: Server, name: st
     token = await member(server, "Anna")
     for answer in (await come(server, name), await rename(server, token, name)):
         assert (answer[0], answer[1]["error"]) == (409, "name_reserved")
-    await make_moderator(server, token)
+    # Those of one site may be its own server's doing.
+    await make_moderator(server, token, 1)
+    assert (await rename(server, token, name))[0] == 409
+    await make_moderator(server, token, 0)
     assert (await rename(server, token, name))[0] == 200
 
 
 async def test_staff_are_protected_before_they_have_written(server: Server) -> None:
     token = await member(server, "Anna")
     assert (await come(server, "Anna"))[0] == 200
-    await make_moderator(server, token)
+    await make_moderator(server, token, 1)
     assert (await come(server, "Anna"))[0] == 409
 
 
@@ -160,6 +166,30 @@ async def test_the_form_of_a_page_holds_to_it_too(server: Server) -> None:
     async with server.session.post(address, data=form, headers=headers) as answer:
         assert answer.status == 409
         assert "is free" in await answer.text()
+
+
+async def test_marks_that_turn_a_name_are_not_kept(server: Server) -> None:
+    """Or `nnA`, turned, would be shown as `Ann`."""
+    status, answer = await come(server, "\u202ennA\u2066")
+    assert (status, answer["data"]["user"]["full_name"]) == (200, "nnA")
+
+
+@pytest.mark.parametrize("name", ["\u2800\u2800\u2800", "\ue000", "\U0001d159", "\u200f"])
+async def test_a_name_can_be_seen(server: Server, name: str) -> None:
+    assert (await come(server, name))[0] == 400
+
+
+@pytest.mark.parametrize("name", ["deleted", "Deleted", "dеleted"])
+async def test_nobody_is_called_as_who_has_left(server: Server, name: str) -> None:
+    assert (await come(server, name))[0] == 409
+
+
+async def test_who_is_banned_takes_no_other_name(server: Server) -> None:
+    token = await server.guest("Anna")
+    user_id = (await server.services.tokens.identify(token)).user.id
+    await server.services.people.ban(user_id, FOREVER, "")
+    status, answer = await rename(server, token, "Something worse")
+    assert (status, answer["error"]) == (403, "banned")
 
 
 async def test_names_are_one_line_and_hold_no_control_characters(server: Server) -> None:

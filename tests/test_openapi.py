@@ -231,6 +231,11 @@ def address(path: str) -> str:
     return f"{path.format(id=1, reply_id=1, message_id=draft()['message_id'])}?{PAGE}"
 
 
+async def who_may(server: Server, method: str, path: str, token: str) -> str:
+    """A token for a call: the only admin cannot leave."""
+    return await server.guest("Bob") if (method, path) == ("DELETE", "/api/me") else token
+
+
 QUERIES = [
     pytest.param(path, queries, id=path)
     for method, path, operation in OPERATIONS_OF_DOCUMENT
@@ -283,6 +288,7 @@ BODIES = [
 async def test_a_body_has_the_fields_that_are_described(
     server: Server, token: str, method: str, path: str, schema: JSON
 ) -> None:
+    token = await who_may(server, method, path, token)
     whole = example(schema)
     for name in schema["properties"]:
         wrong = [whole | {name: [[]]}, whole | {name: None}]
@@ -325,6 +331,7 @@ async def test_a_field_has_the_bounds_that_are_described(
     whole = example(schema)
     for name, field in schema["properties"].items():
         for good, bad in edges(name, field):
+            token = await who_may(server, method, path, token)
             if "message_id" in whole:
                 whole["message_id"] = str(uuid.uuid4())
             body = whole | {name: bad}

@@ -7,7 +7,7 @@ from typing import Any
 from ..auth import Attempt
 from ..closing import REFUSED
 from ..errors import Forbidden, InvalidBody, InvalidSiteId, MethodNotOffered, Unauthorized
-from ..models import Scope, Site, User
+from ..models import Caller, Scope, Site
 from ..protocol import parse_object, take_text, user_fields
 from ..signing_in import Entry, SignedIn
 from .context import (
@@ -103,7 +103,7 @@ def _site_of(services: Services, body: dict[str, Any], origin: str | None) -> Si
     return site
 
 
-async def _guest_of(request: Request, services: Services) -> User | None:
+async def _guest_of(request: Request, services: Services) -> Caller | None:
     """The guest whose token comes along, if it is still good for anything."""
     token = bearer_of(request)
     if token is None:
@@ -113,7 +113,7 @@ async def _guest_of(request: Request, services: Services) -> User | None:
     except Unauthorized:
         # It is not what they sign in with; pages send what they have.
         return None
-    return caller.user if caller.user.is_guest else None
+    return caller if caller.user.is_guest else None
 
 
 async def renew(request: Request) -> Answer:

@@ -228,11 +228,18 @@ def bearer_of(request: Request) -> str | None:
 
 
 async def caller_of(request: Request, services: Services) -> Caller:
-    """Who makes the request. Raises Unauthorized."""
+    """Who makes the request. Raises Unauthorized.
+
+    An admin's token comes from our own page, or from no page; from others it is Forbidden.
+    """
     token = bearer_of(request)
     if token is None:
         raise Unauthorized
-    return await services.tokens.identify(token)
+    caller = await services.tokens.identify(token)
+    is_from_page = "origin" in request.headers and not is_own_page(request, services)
+    if is_from_page and caller.session.scope is Scope.ADMIN:
+        raise Forbidden("Only the server's own pages may use an admin token.")
+    return caller
 
 
 async def admin_of(request: Request, services: Services) -> Caller:
@@ -241,9 +248,6 @@ async def admin_of(request: Request, services: Services) -> Caller:
 
     Raises Unauthorized, Banned, or Forbidden for any other token or page.
     """
-    origin = request.headers.get("origin")
-    if origin is not None and not is_own_page(request, services):
-        raise Forbidden("Only the server's own pages may do this.")
     caller = await caller_of(request, services)
     if caller.session.scope is not Scope.ADMIN:
         raise Forbidden("This needs an admin token, which /admin gives.")

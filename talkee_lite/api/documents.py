@@ -18,7 +18,7 @@ from ..errors import Refused
 from ..feeds import Feed
 from ..models import Hold, RoomKey, Site
 from ..protocol import rfc3339
-from ..text import clean_text, plain
+from ..text import clean_name, clean_text
 from ..thread_pages import Part, ThreadPage, page_title, query_of_part
 from ..version import VERSION
 from .exchange import Answer
@@ -80,7 +80,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        plain=plain, machine=_machine_time, human=_human_time, rfc3339=rfc3339
+        plain=clean_name, machine=_machine_time, human=_human_time, rfc3339=rfc3339
     )
     return environment
 

@@ -70,7 +70,9 @@ async def admin(request: Request) -> Answer:
         # What it loads is relative to it.
         return Answer(status=308, headers={"Location": "../admin"})
     page = _answer_page(_ADMIN.body, _ADMIN.content_type)
-    return replace(page, headers={**page.headers, "X-Robots-Tag": "noindex"})
+    # Nothing that opened it, or that it opens, keeps a hold on it.
+    alone = {"Cross-Origin-Opener-Policy": "same-origin", "X-Robots-Tag": "noindex"}
+    return replace(page, headers={**page.headers, **alone})
 
 
 def _answer_page(body: bytes, content_type: str) -> Answer:

@@ -11,7 +11,7 @@ import aiohttp
 import jwt
 
 from ..clock import SECOND
-from ..config import is_webhook_url
+from ..config import is_picture_url
 from ..errors import InvalidBody, SignInFailed, Unavailable, UpstreamFailed
 from ..models import Site
 from ..protocol import is_uuid, parse_object, take_text
@@ -142,12 +142,11 @@ class MixinToken:
             raise _failed("identity_number is not a number")
         if not (isinstance(name, str) and isinstance(avatar_url, str)):
             raise _failed("full_name or avatar_url is missing")
-        shown = avatar_url.startswith("https://") and is_webhook_url(avatar_url)
         return Proof(
             "mixin",
             user_id.lower(),
             self._naming.fit(name, otherwise=f"Mixin {number}"),
-            avatar_url=avatar_url if shown else "",
+            avatar_url=avatar_url if is_picture_url(avatar_url) else "",
             mixin_user_id=user_id.lower(),
             mixin_identity_number=number,
         )

@@ -11,6 +11,7 @@ import importlib.util
 import secrets
 import unicodedata
 from collections import OrderedDict
+from collections.abc import Hashable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ MIN_USERNAME, MAX_USERNAME = 3, 32
 MIN_PASSWORD, MAX_PASSWORD = 8, 256
 COMMON_PASSWORDS = 10_000
 TRIES = 10
-"""Wrong passwords for one user name in a row; one more each minute."""
+"""Wrong passwords for one user name from one address in a row; one more each minute."""
+ALL_TRIES = 50
+"""The same from all addresses together; one more each half minute."""
 _MOST_WAITING = 64
 _MOST_FAMILIAR = 20_000
 
@@ -87,10 +90,11 @@ class Password:
         username = _checked_username(take_text(attempt.body, "username"))
         password = take_text(attempt.body, "password")
         secret = await self._make(username, password, "password")
-        proof = Proof(
-            PROVIDER, fold_name(username), username, is_typed=True, is_new=True, secret=secret
-        )
-        return await self._sign_ins.admit(proof, attempt.entry)
+        subject = fold_name(username)
+        proof = Proof(PROVIDER, subject, username, is_typed=True, is_new=True, secret=secret)
+        signed_in = await self._sign_ins.admit(proof, attempt.entry)
+        self._tries.know(subject, attempt.address)
+        return signed_in
 
     async def change(self, caller: Caller, body: dict[str, Any], address: str) -> SignedIn:
         """Give the caller `new_password`; all their sessions end, and one begins.
@@ -119,9 +123,11 @@ class Password:
             else:
                 await self._check(subject, address, earlier, take_text(body, "password"))
         secret = await self._make(username or subject, new, "new_password")
-        return await self._sign_ins.set_secret(
+        changed = await self._sign_ins.set_secret(
             caller, PROVIDER, subject, username or subject, secret, earlier=earlier
         )
+        self._tries.forget(subject)
+        return changed
 
     async def make_anew(self, user_id: int) -> tuple[str, list[str]]:
         """A new password for somebody who has forgotten theirs, and the sessions that ended.
@@ -133,7 +139,9 @@ class Password:
             raise Forbidden("This user does not sign in with a password.")
         password = secrets.token_urlsafe(12)
         secret = await self._aside.run(lambda: self._hasher.hash(password))
-        return password, await self._sign_ins.replace_secret(user_id, PROVIDER, known[0], secret)
+        ended = await self._sign_ins.replace_secret(user_id, PROVIDER, known[0], secret)
+        self._tries.forget(known[0])
+        return password, ended
 
     async def _check(self, subject: str, address: str, secret: str, password: str) -> None:
         """Raise SignInFailed unless `password` is that of `secret`; "": nobody's."""
@@ -173,35 +181,50 @@ make = Password
 
 
 class _Tries:
-    """How often a password may be guessed, for each user name.
+    """How often a password may be guessed: from each address, and from all together.
 
-    Where somebody has signed in before, they have tries of their own: others who guess, from
-    elsewhere, do not lock them out.
+    Where somebody has signed in or registered before, only the first counts: others who guess,
+    from elsewhere, do not lock them out.
     """
 
     def __init__(self, clock: SteadyClock) -> None:
         self._clock = clock
-        self._buckets = Buckets(1 / 60, TRIES)
+        self._from_one = Buckets(1 / 60, TRIES)
+        self._from_all = Buckets(1 / 30, ALL_TRIES)
         self._familiar: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def begin(self, subject: str, address: str) -> None:
         """Count a try, before it is known how it ends. Raises RateLimited."""
-        key, now = self._key(subject, address), self._clock()
-        wait = self._buckets.wait(key, now)
+        pairs, now = self._pairs(subject, address), self._clock()
+        wait = max(bucket.wait(key, now) for bucket, key in pairs)
         if wait:
             raise RateLimited(retry_after=wait)
-        self._buckets.take(key, now)
+        for bucket, key in pairs:
+            bucket.take(key, now)
 
     def succeeded(self, subject: str, address: str) -> None:
         """The last try was right, and does not count."""
-        self._buckets.give_back(self._key(subject, address), self._clock())
+        now = self._clock()
+        for bucket, key in self._pairs(subject, address):
+            bucket.give_back(key, now)
+        self.know(subject, address)
+
+    def know(self, subject: str, address: str) -> None:
+        """Somebody has proved at this address who they are."""
         self._familiar[subject, address] = None
         self._familiar.move_to_end((subject, address))
         if len(self._familiar) > _MOST_FAMILIAR:
             self._familiar.popitem(last=False)
 
-    def _key(self, subject: str, address: str) -> tuple[str, str]:
-        return subject, address if (subject, address) in self._familiar else ""
+    def forget(self, subject: str) -> None:
+        """There is another password, at which nobody has guessed."""
+        self._from_all.forget(subject)
+
+    def _pairs(self, subject: str, address: str) -> list[tuple[Buckets, Hashable]]:
+        pairs: list[tuple[Buckets, Hashable]] = [(self._from_one, (subject, address))]
+        if (subject, address) not in self._familiar:
+            pairs.append((self._from_all, subject))
+        return pairs
 
 
 def _checked_username(typed: str) -> str:

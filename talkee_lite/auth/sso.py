@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 
 from ..clock import SECOND
-from ..config import is_webhook_url
+from ..config import is_picture_url
 from ..errors import Forbidden, InvalidBody, InvalidSiteId, MethodNotOffered, SignInFailed
 from ..models import Scope, Site, UserKind
 from ..protocol import parse_object, take_text
@@ -134,9 +134,7 @@ def _text(claims: Claims, name: str) -> str:
 def _avatar(claims: Claims) -> str:
     """The address of a picture, "" for none; nobody stays out because of a bad one."""
     address = claims.get("avatar")
-    if not isinstance(address, str) or not address.startswith("https://"):
-        return ""
-    return address if is_webhook_url(address) else ""
+    return address if isinstance(address, str) and is_picture_url(address) else ""
 
 
 make = Sso

@@ -128,7 +128,13 @@ class Tokens:
 
     async def sign_out_everywhere(self, user_id: int) -> set[str]:
         """End all sessions of a user; their `jti`s."""
-        return self.end(await self._db.write(lambda tx: store.delete_sessions_of(tx, user_id)))
+        ended = await self._db.write(lambda tx: store.delete_sessions_of(tx, user_id))
+        return self.end_of(user_id, ended)
+
+    def end_of(self, user_id: int, jtis: list[str]) -> set[str]:
+        """As `end`, and whatever else is in memory of a user."""
+        known = [jti for jti, session in self._sessions.items() if session.user_id == user_id]
+        return self.end([*jtis, *known])
 
     def end(self, jtis: list[str]) -> set[str]:
         """Sessions are not on record any more: nobody gets in with them."""

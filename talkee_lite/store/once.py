@@ -47,6 +47,11 @@ def find_link(tx: Transaction, digest: str) -> Link | None:
     return Link(*row) if row else None
 
 
+def delete_first_links(tx: Transaction) -> None:
+    """Nobody can become the first admin any more."""
+    tx.execute("delete from admin_links where user_id is null", {})
+
+
 def delete_link(tx: Transaction, digest: str) -> None:
     """A link was used."""
     tx.execute("delete from admin_links where digest = :digest", {"digest": digest})

@@ -141,8 +141,9 @@ def find_reply(tx: Transaction, reply_id: int) -> tuple[RoomKey, Reply]:
 
 def empty_user(tx: Transaction, user_id: int, now: int) -> User:
     """Take everything out of a user's row that says who they were; the row stays."""
-    for table in ("identities", "roles"):
+    for table in ("identities", "roles", "admin_links"):
         tx.execute(f"delete from {table} where user_id = :id", {"id": user_id})
+    tx.execute("update sites set owner_id = null where owner_id = :id", {"id": user_id})
     row = tx.fetch_one(
         "update users set mixin_user_id = :nobody, mixin_identity_number = '0',"
         " full_name = 'deleted', name_folded = '', name_skeleton = '', name_caseless = '',"

@@ -53,6 +53,13 @@ def administers(tx: Transaction, user_id: int) -> bool:
     return row is not None
 
 
+def is_last_admin(tx: Transaction, user_id: int) -> bool:
+    """Whether the server would have no admin without this user."""
+    role = find_role(tx, 0, user_id)
+    is_admin = role is not None and role.kind is UserKind.ADMIN
+    return is_admin and find_admin(tx, but=user_id) is None
+
+
 def find_admin(tx: Transaction, *, but: int = 0) -> int | None:
     """The first admin of the server that is not user `but`."""
     row = tx.fetch_one(

@@ -208,6 +208,16 @@ def find_user(tx: Transaction, user_id: int) -> User | None:
     return user_of(row) if row else None
 
 
+def find_guest(tx: Transaction, user_id: int) -> User | None:
+    """The guest with this id, if they are here still: not a member, nobody's, not gone."""
+    row = tx.fetch_one(
+        f"select {COLUMNS} from users where id = :id and is_guest = 1 and deleted_at is null"
+        " and merged_into is null",
+        {"id": user_id},
+    )
+    return user_of(row) if row else None
+
+
 async def has_published(db: Database, user_id: int) -> bool:
     """Whether the user has written anything that others can see."""
     row = await db.fetch_one(
@@ -221,7 +231,7 @@ def sweep_guests(tx: Transaction, *, before: int, most: int) -> list[int]:
     """Remove guests who came before `before`, never wrote and hold no session; their ids."""
     rows = tx.fetch(
         "select id from users where is_guest = 1 and created_at < :before"
-        " and merged_into is null"
+        " and merged_into is null and deleted_at is null"
         " and not exists (select 1 from messages where messages.user_id = users.id)"
         " and not exists (select 1 from comments where comments.user_id = users.id)"
         " and not exists (select 1 from replies where replies.user_id = users.id)"

@@ -349,7 +349,10 @@ OPERATIONS: dict[Handler, Operation] = {
         data(ref("User")), (NO_PAGE, TOKEN), body=ref("Name"), errors=(InvalidName, NameReserved)
     ),
     users.delete_me: Operation(
-        data(NOTHING), (NO_PAGE, TOKEN), body=ref("Leaving"), errors=(RateLimited, UserNotFound)
+        data(NOTHING),
+        (NO_PAGE, TOKEN),
+        body=ref("Leaving"),
+        errors=(Forbidden, LastAdmin, RateLimited, UserNotFound),
     ),
     users.export_me: Operation(
         data(ref("Export"), "Content-Disposition"),
