@@ -151,7 +151,7 @@ def test_roles_by_the_command_line(folder: Path, served: bool) -> None:
         (["admin-link", "--database", "sqlite:none.db"], "there is no database at"),
         (["role", "2", "admin"], "A guest can have no role"),
         (["role", "2", "moderator", "--site", "1"], "A guest can have no role"),
-        (["role", "77", "admin"], "There is no such user"),
+        (["role", "77", "admin"], "There is no user with this id"),
         (["role", "1", "admin", "--site", "9"], "There is no site with this id."),
     ],
 )
