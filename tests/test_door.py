@@ -419,17 +419,18 @@ async def test_an_upgrade_leaves_the_door(tmp_path: Path) -> None:
 async def test_who_says_nothing_is_shown_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "IDLE_SECONDS", 0.3)
+    # A busy machine may well be late by a second.
+    monkeypatch.setattr(door, "IDLE_SECONDS", 1.5)
     monkeypatch.setattr(door, "_SWEEP_SECONDS", 0.1)
     async with (
         served(tmp_path) as server,
         connected(server.port) as silent,
         connected(server.port) as talking,
     ):
-        for _ in range(5):
+        for _ in range(8):
             await talking.send(request("GET", "/hc"))
             assert (await talking.answer())[0] == 200
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.25)
         assert await silent.reader.read() == b""
         assert len(server.doors.open) == 1
 
