@@ -157,12 +157,12 @@ async def set_role(
         if user is None:
             return UserNotFound("There is no user with this id.")
         # Two admins may be at it at once.
-        if caller is not None and not _is_admin(tx, caller.user.id):
+        if caller is not None and not roles.is_admin(tx, caller.user.id):
             return Forbidden()
         if given is not None and user.is_guest:
             return GuestWithoutRole()
-        ends_admin = site_id == 0 and given is not UserKind.ADMIN and _is_admin(tx, user_id)
-        if ends_admin and roles.find_admin(tx, but=user_id) is None:
+        ends_admin = site_id == 0 and given is not UserKind.ADMIN
+        if ends_admin and roles.is_last_admin(tx, user_id):
             return LastAdmin()
         roles.set_role(tx, site_id, user_id, None if given is None else Role(given, ""), now)
         if site_id == 0 and given is UserKind.ADMIN:
@@ -174,11 +174,6 @@ async def set_role(
         raise user
     services.people.take_role(user_id, site_id, given)
     return await services.people.get(user_id)
-
-
-def _is_admin(tx: Transaction, user_id: int) -> bool:
-    role = roles.find_role(tx, 0, user_id)
-    return role is not None and role.kind is UserKind.ADMIN
 
 
 async def ban(

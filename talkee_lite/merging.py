@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from .clock import Clock
 from .comment_changes import unfavour, updated
-from .models import Changed, Several, Status, User
+from .models import Changed, Comment, Reply, RoomKey, Several, Status, User
 from .people import People
 from .personal import pieces
 from .store import merging as store
@@ -16,6 +17,8 @@ from .store import personal
 from .store.database import Database
 from .store.personal import Traces
 from .store.writer import Transaction
+
+_Find = Callable[[Transaction, int], tuple[RoomKey, Comment | Reply]]
 
 
 class Merging:
@@ -69,18 +72,16 @@ def _take(piece: Traces, guest_id: int, user_id: int, tx: Transaction) -> Severa
 
 
 def _changes(piece: Traces, guest_id: int, user_id: int, tx: Transaction) -> Iterator[Any]:
-    for comment_id in piece.comments:
-        room, comment = personal.find_comment(tx, comment_id)
-        if comment.user_id == guest_id and comment.status is not Status.DELETED:
-            store.take_text(tx, "comments", comment_id, user_id)
-            _, comment = personal.find_comment(tx, comment_id)
-            yield Changed(None, room, [updated(tx, room, comment)])
-    for reply_id in piece.replies:
-        room, reply = personal.find_reply(tx, reply_id)
-        if reply.user_id == guest_id and reply.status is not Status.DELETED:
-            store.take_text(tx, "replies", reply_id, user_id)
-            _, reply = personal.find_reply(tx, reply_id)
-            yield Changed(None, room, [updated(tx, room, reply)])
+    finds: list[tuple[str, Sequence[int], _Find]] = [
+        ("comments", piece.comments, personal.find_comment),
+        ("replies", piece.replies, personal.find_reply),
+    ]
+    for table, ids, find in finds:
+        for text_id in ids:
+            room, text = find(tx, text_id)
+            if text.user_id == guest_id and text.status is not Status.DELETED:
+                store.take_text(tx, table, text_id, user_id)
+                yield Changed(None, room, [updated(tx, room, replace(text, user_id=user_id))])
     for comment_id in piece.favourites:
         room, comment = personal.find_comment(tx, comment_id)
         if store.take_favourite(tx, comment_id, guest_id, user_id):

@@ -27,7 +27,6 @@ ADMIN_SECONDS = 24 * 3600
 LINK_SECONDS = 3600
 """How long an admin's link can be used."""
 _LINK = "admin_link"
-_NO_ADMIN = Forbidden("You are not an admin of this server.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +250,7 @@ class SignIns:
         if entry.scope is Scope.ADMIN and (
             known is None or not roles.administers(tx, known.user_id)
         ):
-            return _NO_ADMIN
+            return Forbidden("You are not an admin of this server.")
         if proof.once and not once.use_up(tx, proof.once.key, proof.once.until):
             return SignInFailed("This was used to sign in before; sign in anew.")
         if known is not None and proof.is_new:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from talkee_lite.errors import all_refusals
+
 PACKAGE = Path(__file__).parent.parent / "talkee_lite"
 FILES = sorted(PACKAGE.rglob("*.py"))
 SQL = re.compile(r"^\s*(select|insert into|update \w+ set|delete from|create table|pragma)\b")
@@ -165,6 +167,17 @@ class TestEveryFile:
         assert numbers.isdisjoint(
             {401, 403, 404, 405, 409, 410, 413, 415, 426, 429, 502, 503} - _ok(path)
         )
+
+    def test_no_error_is_made_before_it_is_raised(self, path: Path) -> None:
+        """One that is raised again and again keeps every frame that it went through."""
+        refusals = {refusal.__name__ for refusal in all_refusals()}
+        made = [
+            ast.unparse(node)
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call)
+            if ast.unparse(node.value.func) in refusals
+        ]
+        assert made == []
 
     def test_imports_point_one_way(self, path: Path) -> None:
         here = _layer(name_of(path).removesuffix(".py"))

@@ -53,11 +53,15 @@ def administers(tx: Transaction, user_id: int) -> bool:
     return row is not None
 
 
+def is_admin(tx: Transaction, user_id: int) -> bool:
+    """Whether a user is admin of the server."""
+    role = find_role(tx, 0, user_id)
+    return role is not None and role.kind is UserKind.ADMIN
+
+
 def is_last_admin(tx: Transaction, user_id: int) -> bool:
     """Whether the server would have no admin without this user."""
-    role = find_role(tx, 0, user_id)
-    is_admin = role is not None and role.kind is UserKind.ADMIN
-    return is_admin and find_admin(tx, but=user_id) is None
+    return is_admin(tx, user_id) and find_admin(tx, but=user_id) is None
 
 
 def find_admin(tx: Transaction, *, but: int = 0) -> int | None:

@@ -137,8 +137,9 @@ PAGE = Need((InvalidSiteId, SiteNotFound, InvalidSlug, OriginNotAllowed), (SITE_
 """It is about a page of a site, which is a room as well."""
 NO_PAGE = Need((OriginNotAllowed,))
 """It names no site: any site's pages may call it."""
-TOKEN = Need((Unauthorized,), security=({"token": []},))
-MAY_TOKEN = Need((Unauthorized,), security=({"token": []}, {}))
+# Forbidden: an admin's token, sent by a page that is not our own.
+TOKEN = Need((Unauthorized, Forbidden), security=({"token": []},))
+MAY_TOKEN = Need((Unauthorized, Forbidden), security=({"token": []}, {}))
 BODY = Need((UnsupportedMediaType, TooLarge, RequestTimeout, InvalidBody))
 """Comes with each `body`."""
 FORM_BODY = Need((UnsupportedMediaType, TooLarge, RequestTimeout))
@@ -346,7 +347,10 @@ OPERATIONS: dict[Handler, Operation] = {
     ),
     users.get_me: Operation(data(ref("User")), (NO_PAGE, TOKEN)),
     users.change_me: Operation(
-        data(ref("User")), (NO_PAGE, TOKEN), body=ref("Name"), errors=(InvalidName, NameReserved)
+        data(ref("User")),
+        (NO_PAGE, TOKEN),
+        body=ref("Name"),
+        errors=(InvalidName, Banned, NameReserved, RateLimited),
     ),
     users.delete_me: Operation(
         data(NOTHING),
