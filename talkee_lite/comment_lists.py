@@ -31,6 +31,8 @@ class Window:
     limit: int
     offset: int
     after_id: int | None
+    from_id: int | None = None
+    """As `after_id`, but that one comes too."""
 
 
 BY_TIME = (Order.CREATED_AT, Order.CREATED_AT_ASC)
@@ -59,7 +61,10 @@ def parse_window(
     after_id = _number(given, "after_id", 0) or None
     if after_id and (offset or order not in BY_TIME):
         raise InvalidPage(field="after_id")
-    return Window(order, limit, offset, after_id)
+    from_id = _number(given, "from_id", 0) or None
+    if from_id and (offset or after_id or order not in BY_TIME):
+        raise InvalidPage(field="from_id")
+    return Window(order, limit, offset, after_id, from_id)
 
 
 def _number(given: Mapping[str, str], field: str, default: int, *, zero: bool = False) -> int:
@@ -86,12 +91,12 @@ class CommentLists:
         return Viewer(caller.user.id, self._people.is_moderator(caller.user.id, site_id))
 
     async def list(self, room: RoomKey, window: Window, viewer: Viewer) -> bytes:
-        """How many comments a page has, and those of the window, as JSON: `total`, `comments`.
+        """How many comments a page has, its revision, and those of the window, as JSON.
 
         The beginnings of lists are kept in memory until something on their page changes.
         """
         shape = Shape(window.order, window.limit)
-        if window.offset or window.after_id is not None:
+        if window.offset or window.after_id is not None or window.from_id is not None:
             return await self._read_apart(room, window, viewer)
         thread = self.threads.find(room, shape, self._people.generation)
         own = self.threads.own(room, viewer, shape) if viewer.user_id else Own()
@@ -121,8 +126,8 @@ class CommentLists:
     async def _read_thread(self, room: RoomKey, shape: Shape) -> Thread:
         window = Window(shape.order, shape.limit, 0, None)
         async with self._db.snapshot() as snapshot:
-            total, comments = await self._read(snapshot, room, window, Viewer())
-        return await self._thread(room, total, comments)
+            listed = await self._read(snapshot, room, window, Viewer())
+        return await self._thread(room, listed)
 
     async def _read_own(self, room: RoomKey, viewer: Viewer, thread: Thread) -> Own:
         async with self._db.snapshot() as snapshot:
@@ -134,16 +139,16 @@ class CommentLists:
     async def _read_apart(self, room: RoomKey, window: Window, viewer: Viewer) -> bytes:
         """A list that is not kept."""
         async with self._db.snapshot() as snapshot:
-            total, comments = await self._read(snapshot, room, window, viewer)
+            listed = await self._read(snapshot, room, window, viewer)
             likes: Mapping[int, int] = {}
             if viewer.user_id:
-                numbers = [comment.id for comment in comments]
+                numbers = [comment.id for comment in listed.comments]
                 likes = await store.favourites_of(snapshot, numbers, viewer.user_id)
-        return (await self._thread(room, total, comments)).for_caller(likes)
+        return (await self._thread(room, listed)).for_caller(likes)
 
     async def _read(
         self, snapshot: Snapshot, room: RoomKey, window: Window, viewer: Viewer
-    ) -> tuple[int, Sequence[Comment]]:
+    ) -> store.Listed:
         return await store.list_comments(
             snapshot,
             room,
@@ -151,14 +156,15 @@ class CommentLists:
             viewer,
             limit=window.limit,
             offset=window.offset,
-            after_id=window.after_id,
+            after_id=window.after_id or window.from_id,
+            inclusive=window.from_id is not None,
         )
 
-    async def _thread(self, room: RoomKey, total: int, comments: Sequence[Comment]) -> Thread:
-        await self._people.load(comment.user_id for comment in comments)
+    async def _thread(self, room: RoomKey, listed: store.Listed) -> Thread:
+        await self._people.load(comment.user_id for comment in listed.comments)
         generation = self._people.generation
-        shown = [(comment.id, self.comment_json(room, comment)) for comment in comments]
-        return Thread(total, shown, generation)
+        shown = [(comment.id, self.comment_json(room, comment)) for comment in listed.comments]
+        return Thread(listed.total, listed.revision, shown, generation)
 
     def comment_json(self, room: RoomKey, comment: Comment) -> bytes:
         """A comment as JSON. Its author must be in memory."""
@@ -179,7 +185,12 @@ class CommentLists:
     async def replies(
         self, room: RoomKey, comment_id: int, window: Window, viewer: Viewer
     ) -> tuple[int, Sequence[Reply]]:
-        """How many replies a comment has, and those of the window. Raises CommentNotFound."""
+        """How many replies a comment has, and those of the window.
+
+        Raises CommentNotFound, and InvalidPage for a window that only lists of comments have.
+        """
+        if window.from_id is not None:
+            raise InvalidPage("from_id is for lists of comments.", field="from_id")
         async with self._db.snapshot() as snapshot:
             if await store.find_visible(snapshot, room, comment_id, viewer) is None:
                 raise CommentNotFound

@@ -42,13 +42,16 @@ class Own(NamedTuple):
 class Thread:
     """One list as JSON, with the places where a caller's favourites stand."""
 
-    __slots__ = ("_pieces", "cost", "generation", "numbers", "total", "whole")
+    __slots__ = ("_pieces", "cost", "generation", "numbers", "revision", "total", "whole")
 
-    def __init__(self, total: int, comments: Sequence[tuple[int, bytes]], generation: int) -> None:
-        """`comments`: id and JSON of each, as a visitor sees it."""
+    def __init__(
+        self, total: int, revision: int, comments: Sequence[tuple[int, bytes]], generation: int
+    ) -> None:
+        """`comments`: id and JSON of each, as a visitor sees it. `revision` is that of the page."""
         self.generation = generation
         """Of the profiles in it."""
         self.total = total
+        self.revision = revision
         self.numbers = [number for number, _ in comments]
         self._pieces: list[tuple[int, bytes, bytes]] = []
         for number, shown in comments:
@@ -68,7 +71,8 @@ class Thread:
         )
 
     def _joined(self, comments: Iterable[bytes]) -> bytes:
-        return b'{"total":%d,"comments":[%b]}' % (self.total, b",".join(comments))
+        head = b'{"total":%d,"revision":%d,"comments":[' % (self.total, self.revision)
+        return b"%b%b]}" % (head, b",".join(comments))
 
 
 class _Page:

@@ -138,7 +138,7 @@ async def test_a_held_comment_can_be_changed_and_taken_back(server: Server) -> N
     changed = await call(server, "PATCH", path, {"content": "better"}, token=ann)
     assert (changed["status"], changed["content"], changed["edited"]) == ("pending", "better", True)
     await call(server, "DELETE", path, token=ann)
-    assert await call(server, "GET", "", token=ann) == {"total": 0, "comments": []}
+    assert (await call(server, "GET", "", token=ann))["total"] == 0
     assert await counts(server) == 0
     assert await server.services.comments.recount() == (0, 0)
 

@@ -239,7 +239,7 @@ async def test_leaving_while_a_page_moves(server: Server) -> None:
             leave(server, ann, "remove"), VERBS["page-move"](server.services, moving)
         )
         for page in (old, new):
-            assert await call(server, "GET", "", page=page) == {"total": 0, "comments": []}
+            assert (await call(server, "GET", "", page=page))["total"] == 0
         assert await server.services.comments.recount() == (0, 0)
 
 

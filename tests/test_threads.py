@@ -144,7 +144,7 @@ async def test_invented_pages_take_no_memory(server: Server) -> None:
 
 
 def thread(size: int = 10) -> Thread:
-    return Thread(1, [(1, b'{"content":"%b","fav_id":0,"x":1}' % (b"x" * size))], 0)
+    return Thread(1, 0, [(1, b'{"content":"%b","fav_id":0,"x":1}' % (b"x" * size))], 0)
 
 
 def changed(room: RoomKey = HERE) -> Changed[None]:
@@ -188,7 +188,7 @@ def test_all_lists_together_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_caller_sees_their_own_likes_in_place() -> None:
     shown = [(n, b'{"id":%d,"content":"\\"fav_id\\":0,","fav_id":0,"x":[]}' % n) for n in (4, 5)]
-    whole = Thread(2, shown, 0)
+    whole = Thread(2, 7, shown, 0)
     assert whole.for_caller({}) == whole.whole
     assert whole.for_caller({5: 9, 99: 1}) == whole.whole.replace(
         b'"fav_id":0,"x":[]}]', b'"fav_id":9,"x":[]}]'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..models import Changed, Comment, Order, PageEvent, RoomKey, Status, Text, User, Viewer
 from .database import Row, Snapshot
@@ -74,6 +74,15 @@ def merged(listed: Sequence[T], held: Sequence[T], key: Callable[[T], Any]) -> S
 # Reading.
 
 
+class Listed(NamedTuple):
+    """A part of a page's comments, and what the page is like as of that moment."""
+
+    total: int
+    """How many there are for whoever asked."""
+    revision: int
+    comments: Sequence[Comment]
+
+
 async def list_comments(
     snapshot: Snapshot,
     room: RoomKey,
@@ -83,18 +92,20 @@ async def list_comments(
     limit: int,
     offset: int,
     after_id: int | None,
-) -> tuple[int, Sequence[Comment]]:
+    inclusive: bool = False,
+) -> Listed:
     """How many comments a page has for a viewer, and some of them.
 
-    `after_id`, in the orders of time alone, is the last one that is known already; none of this
-    page: nothing comes behind it.
+    `after_id`, in the orders of time alone, is the last one that is known already, or, where
+    `inclusive`, the first that is wanted; none of this page: nothing comes behind it.
     """
     page = await snapshot.fetch_one(
-        "select id, comment_total from pages where site_id = :site_id and slug = :slug",
+        "select id, comment_total, revision from pages where site_id = :site_id and slug = :slug",
         where(room),
     )
     if page is None:
-        return 0, []
+        return Listed(0, 0, [])
+    revision = page["revision"]
     key = _KEYS[order]
     held = shown = await _held_comments(snapshot, page["id"], viewer) if viewer.user_id else []
     behind = ""
@@ -110,13 +121,18 @@ async def list_comments(
             },
         )
         if last is None:
-            return page["comment_total"] + len(held), []
-        behind = f" and (created_at, id) {_BEHIND[order]} (:created_at, :after_id)"
+            return Listed(page["comment_total"] + len(held), revision, [])
+        behind = _BEHIND[order] + "=" * inclusive
+        behind = f" and (created_at, id) {behind} (:created_at, :after_id)"
         after = key(comment_of(last))
-        shown = [comment for comment in held if key(comment) > after]
+        shown = [
+            comment
+            for comment in held
+            if key(comment) > after or (inclusive and comment.id == after_id)
+        ]
     total = page["comment_total"] + len(held)
     if offset >= total:
-        return total, []
+        return Listed(total, revision, [])
     # Held ones stand somewhere between those that are listed: as many more on both sides.
     before = max(0, offset - len(shown))
     rows = await snapshot.fetch(
@@ -132,7 +148,7 @@ async def list_comments(
     )
     found = merged([comment_of(row) for row in rows], shown, key)
     start = offset - before
-    return total, found[start : start + limit]
+    return Listed(total, revision, found[start : start + limit])
 
 
 async def _held_comments(snapshot: Snapshot, page_id: int, viewer: Viewer) -> list[Comment]:

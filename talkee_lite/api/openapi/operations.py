@@ -236,6 +236,7 @@ OPERATIONS: dict[Handler, Operation] = {
         (PAGE, MAY_TOKEN),
         (
             *WINDOW,
+            Parameter("from_id", NUMBER, "In the orders of time: begin with this one."),
             Parameter("order_by", text(enum=list(Order), default=Order.FAVOR_COUNT)),
         ),
         errors=LISTING_ERRORS,

@@ -308,7 +308,7 @@ def _answers(config: Config) -> dict[str, Schema]:
             reward=NOTHING,
             status=text(enum=[Status.PUBLISHED, Status.PENDING, Status.DELETED]),
         ),
-        "Comments": record(total=COUNT, comments=array(ref("Comment"))),
+        "Comments": record(total=COUNT, revision=COUNT, comments=array(ref("Comment"))),
         "Reply": record(
             id=ID,
             user_id=ID,
