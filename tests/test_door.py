@@ -144,6 +144,13 @@ PLAIN = [
     request("GET", "/talkee.js"),
     request("GET", "/talkee.js", {"If-None-Match": "*"}),
     request("GET", "/talkee%2Ejs"),
+    *(
+        request("GET", target, {"Accept-Encoding": accepted, **more})
+        for target in ("/talkee.js", "/widget/comments.js", "/widget/words/de-AT.js", "/", "/admin")
+        for accepted in ("gzip", "gzip;q=0")
+        for more in ({}, {"If-None-Match": "*"}, {"Origin": "https://blog.example.com"})
+    ),
+    request("GET", "/widget/none.js"),
     request("GET", "/api/auth/methods", {"Origin": "http://127.0.0.1:8080"}),
     *(
         request("OPTIONS", "/ws/messages", {"Origin": origin, **asks})

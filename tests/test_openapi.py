@@ -31,7 +31,6 @@ from talkee_lite.config import AuthConfig, CompatConfig, Config
 from talkee_lite.control import VERBS
 from talkee_lite.errors import (
     MethodNotAllowed,
-    NotFound,
     all_refusals,
 )
 from talkee_lite.models import MessageDraft, RoomKey
@@ -151,8 +150,8 @@ def test_every_error_belongs_to_an_operation() -> None:
         for media in resolved(DOCUMENT, answer)["content"].values()
         for code in media["examples"]
     }
-    # Of addresses that are no operation.
-    elsewhere = {NotFound, MethodNotAllowed}
+    # Of addresses that are no operation alone.
+    elsewhere = {MethodNotAllowed}
     assert named == {(kind.status, kind.code) for kind in {*all_refusals()} - elsewhere}
 
 

@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from talkee_lite.api import ROUTES, context
+from talkee_lite.api import ROUTES, context, widget
 from talkee_lite.config import (
     Config,
     ServerConfig,
@@ -453,7 +453,8 @@ async def test_one_trailing_slash_is_ignored_and_two_are_not(
     server: Server, method: str, path: str
 ) -> None:
     path = path.replace("{id}", "1").replace("{reply_id}", "1").replace("{site_id}", "1")
-    path = path.replace("{message_id}", str(uuid.uuid4()))
+    path = path.replace("{message_id}", str(uuid.uuid4())).replace("{lang}", "de")
+    path = path.replace("{name}", min(widget.PARTS.names(), default="none.js"))
     plain, slashed = [
         await raw_call(server, spelled, method=method)
         if path.startswith(("/api", "/ws", "/hc")) and not path.endswith(".svg")

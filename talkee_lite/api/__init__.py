@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import admin, auth, comments, feeds, messages, pages, sites, status, thread_pages, users
+from . import (
+    admin,
+    auth,
+    comments,
+    feeds,
+    messages,
+    pages,
+    sites,
+    status,
+    thread_pages,
+    users,
+    widget,
+)
 from .exchange import Handler
 from .framework import adapt, expect
 
@@ -68,6 +80,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/feeds/{site_id}/site.atom", feeds.site_feed),
     ("GET", "/feeds/{site_id}/owner.atom", feeds.owner_feed),
     ("GET", "/talkee.js", pages.get_file),
+    ("GET", "/widget/{name}", widget.get_part),
+    ("GET", "/widget/words/{lang}.js", widget.get_words),
     ("GET", "/thread.css", pages.get_file),
     ("GET", "/welcome.css", pages.get_file),
     ("GET", "/admin.js", pages.get_file),
@@ -103,11 +117,15 @@ may ask for the current task, as `asyncio.timeout` does."""
 
 
 def plain_routes() -> dict[tuple[str, str], Handler]:
-    """Every address without parameters in its path, as a request spells it, and its handler."""
+    """Every address without parameters in its path, as a request spells it, and its handler.
+
+    And each part of the widget: whoever loads them goes on by the same connection.
+    """
+    plain = [route for route in ROUTES if "{" not in route[1]]
+    plain += [("GET", f"/widget/{name}", widget.get_part) for name in widget.PARTS.names()]
     found = {
         (method, spelled): handler
-        for method, path, handler in ROUTES
-        if "{" not in path
+        for method, path, handler in plain
         for spelled in {path, path.rstrip("/") + "/"}
     }
     # A preflight is answered before any handler is asked (middleware.respond).

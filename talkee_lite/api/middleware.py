@@ -94,7 +94,7 @@ def _finish(request: Request, answer: Answer, refusal: Refused | None, started: 
     if origin is not None and "Access-Control-Allow-Origin" not in headers:
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Expose-Headers"] = CORS_EXPOSED
-        headers["Vary"] = "Origin"
+        headers["Vary"] = ", ".join(filter(None, [headers.get("Vary"), "Origin"]))
     answer.headers = headers
     if refusal is not None and refusal.status != 500:
         log_event(

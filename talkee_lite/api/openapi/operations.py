@@ -39,6 +39,7 @@ from ...errors import (
     MessageNotFound,
     MethodNotOffered,
     NameReserved,
+    NotFound,
     OriginNotAllowed,
     PageNotFound,
     RateLimited,
@@ -60,7 +61,19 @@ from ...errors import (
 )
 from ...models import Order
 from ...protocol import MOST_NUMBER
-from .. import admin, auth, comments, feeds, messages, pages, sites, status, thread_pages, users
+from .. import (
+    admin,
+    auth,
+    comments,
+    feeds,
+    messages,
+    pages,
+    sites,
+    status,
+    thread_pages,
+    users,
+    widget,
+)
 from ..documents import ATOM
 from ..documents import HTML as HTML_PAGE
 from ..exchange import Handler
@@ -94,10 +107,18 @@ TAGS: dict[str, str] = {
     "thread_pages": "Comments as web pages, for people without JavaScript.",
     "feeds": "What is new, as Atom.",
     "pages": "What browsers load.",
+    "widget": "What stands in pages, in parts.",
 }
 """The handlers' modules, in the order in which they are shown."""
 
-PATH: dict[str, Schema] = {"id": ID, "reply_id": ID, "message_id": UUID, "site_id": ID}
+PATH: dict[str, Schema] = {
+    "id": ID,
+    "reply_id": ID,
+    "message_id": UUID,
+    "site_id": ID,
+    "name": {"type": "string", "enum": sorted(widget.PARTS.names())},
+    "lang": text(1, 35, pattern="^[A-Za-z0-9-]+$", examples=["pt-BR"]),
+}
 """What stands in a path, by the name that the route table gives it."""
 
 HEADERS: dict[str, Schema] = {
@@ -410,7 +431,13 @@ OPERATIONS: dict[Handler, Operation] = {
     status.health: Operation(bare(ref("Health"))),
     pages.get_document: Operation(Answer({"type": "object"}, headers=("ETag",))),
     pages.get_file: Operation(
-        file({f"/{name}": kept.content_type for name, kept in pages.FILES.items()}, "ETag")
+        file({f"/{name}": content_type for name, content_type in pages.FILES.items()}, "ETag")
+    ),
+    widget.get_part: Operation(file("text/*", "ETag"), errors=(NotFound,)),
+    widget.get_words: Operation(
+        file("text/javascript; charset=utf-8", "ETag"),
+        errors=(NotFound,),
+        notes="`pt-BR` gets `pt` where there is no `pt-BR`, and any other tag English.",
     ),
     thread_pages.show: Operation(
         file(HTML_PAGE, *STATE),

@@ -1,0 +1,58 @@
+"""`/widget/…`: the parts of what stands in pages, and its words in the reader's language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from importlib.resources import files
+
+from ..errors import NotFound
+from .context import services_of
+from .exchange import Answer, Request
+from .files import Folder, answer_packed
+
+PARTS = Folder(files("talkee_lite") / "web" / "widget")
+WORDS = Folder(files("talkee_lite") / "web" / "widget" / "words")
+
+# Letters, digits and hyphens, as RFC 5646 has them, in the length that its section 4.4.1 counts on.
+_TAG = re.compile("[A-Za-z0-9-]{1,35}")
+_ENGLISH = "en.js"
+# What Talkee's pages call them.
+_OLD = {"zhhans": "zh-hans", "zhhant": "zh-hant"}
+
+
+async def get_part(request: Request) -> Answer:
+    """A part of the widget; any page may load it."""
+    services_of(request)
+    # The front door knows each by its address.
+    name = request.match.get("name") or request.route.rpartition("/")[2]
+    part = PARTS.find(name)
+    if part is None:
+        raise NotFound
+    return answer_packed(request, part)
+
+
+async def get_words(request: Request) -> Answer:
+    """The widget's words in a language, in English where they are not there."""
+    services_of(request)
+    if not _TAG.fullmatch(request.match["lang"]):
+        raise NotFound
+    words = WORDS.find(words_for(request.match["lang"], WORDS.names()))
+    if words is None:
+        raise NotFound
+    return answer_packed(request, words)
+
+
+def words_for(tag: str, names: Collection[str]) -> str:
+    """The file, of those named like `pt-br.js`, that fits a language tag best.
+
+    What stands at the tag's end is left off until there is one (RFC 4647, section 3.4).
+    """
+    by_tag = {name.lower(): name for name in names}
+    rest = tag.lower()
+    rest = _OLD.get(rest, rest)
+    while rest:
+        if f"{rest}.js" in by_tag:
+            return by_tag[f"{rest}.js"]
+        rest = rest.rpartition("-")[0]
+    return _ENGLISH
