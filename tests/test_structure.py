@@ -215,12 +215,8 @@ def test_html_is_trusted_in_one_place() -> None:
     """What people wrote was sanitised when it was stored; everything else is escaped."""
     found = [
         (path.name, line.strip())
-<<<<<<< HEAD
         for path in sorted((PACKAGE / "web").rglob("*"))
         if path.is_file()
-=======
-        for path in sorted((PACKAGE / "web").rglob("*.*"))
->>>>>>> 61ae6ab (Serve the widget in parts and languages; what browsers load comes as gzip)
         for line in path.read_text().splitlines()
         if re.search(r"\|\s*safe|autoescape|(inner|outer)HTML\s*=|insertAdjacentHTML", line)
     ]

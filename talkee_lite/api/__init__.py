@@ -81,7 +81,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/feeds/{site_id}/owner.atom", feeds.owner_feed),
     ("GET", "/talkee.js", pages.get_file),
     ("GET", "/widget/{name}", widget.get_part),
-    ("GET", "/widget/words/{lang}.js", widget.get_words),
+    ("GET", "/widget/words/{lang}.json", widget.get_words),
     ("GET", "/thread.css", pages.get_file),
     ("GET", "/welcome.css", pages.get_file),
     ("GET", "/admin.js", pages.get_file),

@@ -16,7 +16,7 @@ WORDS = Folder(files("talkee_lite") / "web" / "widget" / "words")
 
 # Letters, digits and hyphens, as RFC 5646 has them, in the length that its section 4.4.1 counts on.
 _TAG = re.compile("[A-Za-z0-9-]{1,35}")
-_ENGLISH = "en.js"
+_ENGLISH = "en.json"
 # What Talkee's pages call them.
 _OLD = {"zhhans": "zh-hans", "zhhant": "zh-hant"}
 
@@ -52,7 +52,7 @@ def words_for(tag: str, names: Collection[str]) -> str:
     rest = tag.lower()
     rest = _OLD.get(rest, rest)
     while rest:
-        if f"{rest}.js" in by_tag:
-            return by_tag[f"{rest}.js"]
+        if f"{rest}.json" in by_tag:
+            return by_tag[f"{rest}.json"]
         rest = rest.rpartition("-")[0]
     return _ENGLISH

@@ -1,0 +1,350 @@
+// A chat room: in the page, or in a sheet that a button opens.
+import { composerOf } from "./composer.js";
+import { arrange, fill, make, show } from "./dom.js";
+import { listen } from "./link.js";
+import { EMPTY_ROOM, dropped, heard, listed, older, sending, settled, trimmed } from "./room.js";
+import { isPassing, random } from "./server.js";
+import { openView, pageOf } from "./view.js";
+
+const MOST = 400; // messages in the page
+const WINDOW = 15 * 60 * 1000; // for so long people may delete what they wrote
+const NEAR = 5 * 60 * 1000; // what follows so soon needs no name
+const NEWEST = 10 ** 15; // behind every message
+
+const encode = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
+
+const decode = (data) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return atob(data); // what btoa("é") made: Latin-1
+  }
+};
+
+// Text with its addresses as links; nothing of it becomes markup.
+const linked = (text) =>
+  text.split(/(\bhttps?:\/\/[^\s<>"]*[^\s<>"'.,:;!?)\]])/).map((part, n) =>
+    n % 2 ? make("a", { href: part, rel: "nofollow ugc noopener", target: "_blank" }, part) : part);
+
+const timeOf = ({ created_at: time }) => Date.parse(time);
+const dayOf = (item) => new Date(timeOf(item)).toDateString();
+
+export const mount = async (host, options) => {
+  const view = await openView(host, options);
+  const { server, t, section, button, until, signal } = view;
+  const { slug, launcher: isSheet, invite = "" } = options;
+  const query = `?site_id=${server.siteId}&slug=${encodeURIComponent(slug)}`;
+  const rows = new Map(); // message_id, or a day → its row
+  let state = EMPTY_ROOM;
+  let isOpen = true;
+  let atEnd = true;
+  let unread = 0;
+  let early = null; // events that came while the list was on its way
+  let outbox = Promise.resolve();
+  let waiting = [];
+  let said = "";
+  let connection = "";
+  let isPublic, isClosed, keeping, isExtending, speaking;
+
+  const people = make("span.faint.people");
+  const keep = button("keep", () => setKeeping(!keeping && {}));
+  const quiet = make("p.day");
+  const empty = make("div.empty", {}, make("p", {}, invite || t("quiet")));
+  const enter = button("enter", () => gate.run(), "main");
+  const gate = composerOf(view, { verb: "enter", send: () => {} });
+  const entry = make("div", {}, make("p", {}, t("come_in")), gate.element);
+  const more = button("older", () => extend(), "more");
+  const list = make("ol");
+  const log = make("div.log", {
+    role: "log", ariaLabel: t("messages"), ariaLive: "off", tabIndex: 0,
+    scroll: () => {
+      atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+      if (atEnd) see();
+      else if (log.scrollTop < 200 && !more.hidden) extend();
+    },
+  }, more, empty, list, quiet);
+  const pill = button("to_newest", () => {
+    atEnd = true;
+    see();
+  }, "fresh");
+  const status = make("p.status", { role: "status" });
+  const voice = make("p.unseen", { ariaLive: "polite" });
+  const composer = composerOf(view, {
+    label: t("write_message"), key: `chat ${slug}`, isChat: true, send: (text) => post(text),
+  });
+  const close = isSheet && button("×", () => toggle(), "close", { ariaLabel: t("close") });
+  const box = make(`div.chat${isSheet ? ".sheet" : ""}`, {},
+    make("div.top", {}, make("h2.heading", {}, options.heading || t("chat")), people, keep, close),
+    status, make("div.talk", {}, log, pill), composer.element, voice);
+
+  // The sheet, and the button that opens it.
+  const count = make("span.count");
+  const launcher = make("button.launcher", { type: "button", click: () => toggle() }, count);
+  const isSmall = () => isOpen && matchMedia("(max-width: 30em)").matches;
+  const fit = () => {
+    // What the keyboard leaves of a phone's screen.
+    const { height, offsetTop } = visualViewport;
+    Object.assign(box.style, isSmall() ? { height: `${height}px`, top: `${offsetTop}px` } : { height: "", top: "" });
+  };
+  const opened = () => {
+    // On a phone the sheet covers the page: the back button closes it.
+    if (isSmall()) history.pushState({ ...history.state, talkee: 1 }, "");
+    atEnd = true;
+    see();
+    composer.focus();
+  };
+  const toggle = (isBack) => {
+    if (!isBack && history.state?.talkee) return history.back();
+    isOpen = !isOpen;
+    show(box, isOpen);
+    show(launcher, !isOpen);
+    if (isOpen) opened();
+    else launcher.focus();
+    fit();
+  };
+
+  const see = () => {
+    if (!isOpen || !atEnd || document.hidden) return;
+    unread = 0;
+    draw();
+  };
+
+  const draw = () => {
+    // Many messages in one frame are one drawing.
+    cancelAnimationFrame(draw.frame);
+    draw.frame = document.hidden ? setTimeout(paint, 100) : requestAnimationFrame(paint);
+  };
+
+  const set = (next) => {
+    if (next === state) return;
+    state = atEnd ? trimmed(next, MOST) : next;
+    draw();
+  };
+
+  const rowOf = (item, previous) => {
+    const { message_id: id, user, seq, error } = item;
+    const isNear = previous?.user.id === user.id && dayOf(previous) === dayOf(item) && timeOf(item) - timeOf(previous) < NEAR;
+    const isMine = user.id === server.user?.id;
+    const row = rows.get(id) ?? { element: make("li.message") };
+    const now = [item, isNear, isMine, keeping];
+    if (row.now?.every((value, n) => value === now[n])) return row.element;
+    row.now = now;
+    rows.set(id, row);
+    row.element.className = `${isNear ? "near" : ""} ${seq ? "" : "held"} ${keeping?.from === id ? "lit" : ""}`;
+    const mayDelete = server.isStaff || (isMine && Date.now() - timeOf(item) < WINDOW);
+    fill(row.element, [
+      !isNear && make("img.avatar", { src: server.picture(user), alt: "", loading: "lazy" }),
+      !isNear && make("header", {}, make("b.author", { dir: "auto" }, user.full_name),
+        /^(admin|moderator)$/.test(user.kind) && make("span.badge", {}, t(user.kind)),
+        view.time(item.created_at, t.clock(item.created_at))),
+      make("p.text", { dir: "auto", title: t.full(item.created_at) }, linked(decode(item.data))),
+      make("div.acts", {},
+        error && [make("span.said", {}, t("not_sent")), button("retry", () => deliver(item)),
+          button("remove", () => set(dropped(state, id)))],
+        seq && keeping && button(keeping.from ? "end_here" : "begin_here", () => choose(id), "main"),
+        seq && !keeping && mayDelete && button("remove", () => remove(id), "rare")),
+    ]);
+    return row.element;
+  };
+
+  const dayRow = (item) => {
+    const day = dayOf(item);
+    const name = day === new Date().toDateString() ? t("today") : t.day(item.created_at);
+    if (!rows.has(day)) rows.set(day, { element: make("li.day", {}, name) });
+    return rows.get(day).element;
+  };
+
+  const paint = () => {
+    if (signal.aborted) return;
+    const { items } = state;
+    const last = items.at(-1);
+    // What is being read stays where it is when older ones come above it.
+    const anchor = !atEnd && [...list.children].find((row) => row.offsetTop + row.offsetHeight > log.scrollTop);
+    const offset = anchor && anchor.offsetTop - log.scrollTop;
+    arrange(list, items.flatMap((item, n) => {
+      const before = items[n - 1];
+      const row = rowOf(item, before);
+      return before && dayOf(before) === dayOf(item) ? row : [dayRow(item), row];
+    }));
+    for (const [key, { element }] of rows) if (!element.isConnected) rows.delete(key);
+    if (anchor?.isConnected) log.scrollTop = anchor.offsetTop - offset;
+    const mayRead = server.user || isPublic;
+    show(more, state.hasOlder);
+    show(empty, !last);
+    show(empty.firstChild, mayRead);
+    if (isPublic !== undefined && !mayRead && !entry.isConnected) empty.append(entry);
+    show(entry, !mayRead);
+    show(composer.element, mayRead);
+    show(quiet, last && Date.now() - timeOf(last) > 3600000);
+    quiet.textContent = last && `${t("last_used", { when: t.ago(last.created_at) })} ${invite}`;
+    show(keep, last && server.user && (server.isStaff || items.some(({ user }) => user.id === server.user.id)));
+    show(pill, unread && isOpen);
+    pill.textContent = `${t("unread", { n: unread })} ↓`;
+    show(count, unread);
+    count.textContent = unread > 99 ? "99+" : unread;
+    launcher.ariaLabel = t("open_chat") + (unread ? `, ${t("unread", { n: unread })}` : "");
+    status.textContent = connection || (isClosed ? t("room_closed") : said) || (keeping ? t(keeping.from ? "keep_to" : "keep_from") : "");
+    host.setAttribute("data-loaded", "");
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  };
+  const say = (text) => {
+    said = text;
+    draw();
+  };
+
+  const fail = (error) => {
+    if (view.cure(error)) view.end();
+    else if (!isPassing(error) && error.status !== 401) say(view.explain(error));
+  };
+
+  const before = (seq, limit) => server.call("GET", `messages${query}&before=${seq}&limit=${limit}`);
+
+  const load = async () => {
+    if (early) return;
+    early = [];
+    try {
+      isPublic = (await server.once(`sites/${server.siteId}`)).public_chat;
+      const mayRead = server.user || isPublic;
+      set(mayRead ? listed(state, await before(NEWEST, 100)) : { ...EMPTY_ROOM });
+    } catch (error) {
+      fail(error);
+    }
+    const later = early;
+    early = null;
+    later.forEach(take);
+  };
+
+  const extend = async () => {
+    const first = state.items[0]?.seq;
+    if (isExtending || !first) return;
+    isExtending = true;
+    atEnd = false;
+    try {
+      set(older(state, await before(first, 50)));
+    } catch (error) {
+      fail(error);
+    }
+    isExtending = false;
+  };
+
+  // A screen reader hears the last one, or how many, every few seconds.
+  const speak = (message) => {
+    waiting.push(message);
+    speaking ??= setTimeout(() => {
+      const { length } = waiting;
+      const { user, data } = waiting.at(-1);
+      voice.textContent = length > 3 ? t("unread", { n: length }) : `${user.full_name}: ${decode(data)}`;
+      waiting = [];
+      speaking = null;
+    }, 3000);
+  };
+
+  const take = (event) => {
+    if (state.seq === null) return;
+    const next = heard(state, event);
+    if (!next) return load();
+    const isNew = next !== state && event.type === "message";
+    set(next);
+    if (!isNew) return;
+    view.tell("message", event);
+    if (event.user.id === server.user?.id) return;
+    if (isOpen) speak(event);
+    if (!isOpen || !atEnd || document.hidden) unread++;
+  };
+
+  const hear = (event) => {
+    const { type, online, room = event } = event;
+    if (type === "state") connection = /live|hidden|off$/.test(event.state) ? "" : (t(event.state) ?? "");
+    if (type === "ready") state.items.filter(({ error }) => error).forEach(deliver);
+    if (online) people.textContent = online > 1 ? t("people", { n: online }) : "";
+    if (room.closed !== undefined) isClosed = room.closed;
+    if (type === "ready" || type === "poll") load();
+    else if (event.seq) early ? early.push(event) : take(event);
+    draw();
+  };
+
+  // Shown at once; then one after the other, so that they arrive in the order of writing.
+  const post = (text) => {
+    const id = random().replace(/^(.{8})(.{4}).(.{3}).(.{3})/, "$1-$2-4$3-8$4-");
+    const item = { message_id: id, data: encode(text), user: server.user, created_at: new Date().toISOString() };
+    atEnd = true;
+    set(sending(state, item));
+    deliver(item);
+  };
+
+  const deliver = (item) => {
+    const { message_id: id, data, user } = item;
+    set(settled(state, id, { error: null }));
+    outbox = outbox.then(async () => {
+      // Sending is idempotent by message_id: until an answer comes, the same goes again.
+      for (let wait = 1; !signal.aborted; wait *= 2) {
+        try {
+          if (server.user?.id !== user.id) throw { status: 401, error: "signed_out" };
+          const body = { message_id: id, category: "text", data, page: pageOf() };
+          set(settled(state, id, await server.call("POST", `messages${query}`, body)));
+          return say("");
+        } catch (error) {
+          if (!isPassing(error)) {
+            // Refused: the words go back to where they were typed.
+            set(dropped(state, id));
+            composer.insert(decode(data));
+            return composer.fail(error);
+          }
+          if (wait > 4) return set(settled(state, id, { error }));
+          say(t(error.error, { n: error.wait }) ?? t("sending"));
+          await new Promise((resolve) => setTimeout(resolve, Math.max(wait, error.wait || 0) * 1000));
+        }
+      }
+    });
+  };
+
+  const remove = (id) => server.call("DELETE", `messages/${id}${query}`).catch((error) => say(view.explain(error)));
+
+  // A stretch of talk becomes a thread below the page: first where it begins, then where it ends.
+  const setKeeping = (value) => {
+    keeping = value;
+    keep.textContent = t(keeping ? "cancel" : "keep");
+    say("");
+  };
+  const choose = async (id) => {
+    const { from } = keeping;
+    if (!from) return setKeeping({ from: id });
+    setKeeping(null);
+    try {
+      const path = `comments/keep?site_id=${server.siteId}&slug=${encodeURIComponent(options.pageSlug)}`;
+      const { data } = await server.call("POST", path, { from, to: id, room: slug, page: pageOf() });
+      view.tell("comment", data);
+      say(t("keep_done"));
+    } catch (error) {
+      say(view.explain(error));
+    }
+  };
+
+  const on = (target, name, run) => target.addEventListener(name, run, { signal });
+  fill(section, [isSheet && launcher, box]);
+  show(launcher, false);
+  show(composer.element, server.user);
+  for (const element of [more, keep, pill, quiet]) show(element, false);
+  if (isSheet) {
+    box.role = "dialog";
+    box.ariaLabel = t("chat");
+    box.addEventListener("keydown", ({ key }) => key === "Escape" && toggle());
+    on(window, "popstate", () => isOpen && !history.state?.talkee && toggle(true));
+    on(visualViewport, "resize", fit);
+    fit();
+    opened();
+  }
+  const watch = new ResizeObserver(() => atEnd && (log.scrollTop = log.scrollHeight));
+  watch.observe(log);
+  until(() => watch.disconnect());
+  on(document, "visibilitychange", see);
+  until(server.onPerson(() => {
+    setKeeping(null);
+    if (!server.user) load();
+  }));
+  until(listen(server, slug, hear));
+  load();
+
+  return { refresh: load, signOut: server.signOut, destroy: view.end };
+};

@@ -1,0 +1,132 @@
+// The socket of one page's room, shared by all on the page that want to hear of it.
+const HIDDEN = 5 * 60 * 1000; // a tab out of sight for so long lets go of its socket
+const POLL = 5000;
+
+// `hear(event)` gets what the server sends, `{type: "state", state}`, and, where sockets are blocked,
+// `{type: "poll"}`; the answer ends that.
+export const listen = (server, slug, hear) => {
+  const link = (server.links[slug] ??= linkOf(server, slug));
+  return link(hear);
+};
+
+const linkOf = (server, slug) => {
+  const query = `?site_id=${server.siteId}&slug=${encodeURIComponent(slug)}`;
+  const ears = new Set();
+  let socket, ready, state, ends, timer, poller, hiding;
+  let tries = 0;
+  let failures = 0;
+
+  const tell = (event) => [...ears].forEach((hear) => hear(event));
+
+  // Let go of the socket, and say why.
+  const rest = (now) => {
+    clearTimeout(timer);
+    if (now !== "polling") clearTimeout(poller);
+    const last = socket;
+    socket = ready = null;
+    last?.close();
+    if (now !== state) tell({ type: "state", state: now });
+    state = now;
+  };
+
+  // Everything begins and resumes here. What belongs to an earlier socket is over.
+  const connect = () => {
+    rest(state);
+    const { token } = server;
+    let patience = 20;
+    let since = 0;
+    let own;
+    try {
+      own = socket = new WebSocket(`${server.base.replace("http", "ws")}ws${query}`);
+    } catch {
+      return poll(); // the page forbids it
+    }
+    const wait = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => closed({ code: 1006 }), patience * 1000);
+    };
+    // By the table of close codes.
+    const closed = async ({ code }) => {
+      if (socket !== own) return;
+      if (!since) failures++;
+      else if (Date.now() - since > 10000) tries = 0;
+      if (code === 4501) {
+        server.forget(token); // then all who listen for people hear of it
+        if (socket === own) connect(); // another tab has a newer one
+      } else if (code === 4402) await server.renew(token).then(connect, retry);
+      else if (code === 4409) rest("elsewhere");
+      else if (code === 4503) rest("banned");
+      else if (code >= 4500 || /^100[23789]$/.test(code)) rest("reload");
+      else retry(code === 1013 || code === 1011 ? 15 : 0);
+    };
+    wait();
+    own.onclose = closed;
+    own.onopen = () => own.send(JSON.stringify({ type: "auth", token, visitor: !token, events: true }));
+    own.onmessage = ({ data }) => {
+      if (socket !== own) return;
+      const event = JSON.parse(data);
+      if (event.type === "ready") {
+        ready = event;
+        since = Date.now();
+        failures = 0;
+        patience = event.ping_interval + 15;
+        tell({ type: "state", state: (state = "live") });
+        clearTimeout(poller);
+      }
+      wait();
+      tell(event);
+    };
+  };
+
+  const retry = async (seconds) => {
+    rest(state === "polling" ? state : navigator.onLine ? "reconnecting" : "offline");
+    const jitter = Math.min(30, 2 ** tries++) * (0.5 + Math.random());
+    timer = setTimeout(connect, ((Number(seconds) || 0) + jitter) * 1000);
+    // A socket that fails does not say why; the answer to a request does.
+    if (failures < 2) return;
+    try {
+      await server.call("GET", `slugs${query}`);
+      poll();
+    } catch (error) {
+      if (server.cure(error)) rest("off");
+    }
+  };
+
+  // Sockets are blocked here: those who listen look for themselves.
+  const poll = () => {
+    clearTimeout(poller);
+    if (state === "live" || !ears.size) return;
+    if (state !== "polling") tell({ type: "state", state: (state = "polling") });
+    if (!document.hidden) tell({ type: "poll" });
+    poller = setTimeout(poll, POLL);
+  };
+
+  const begin = () => {
+    ends = new AbortController();
+    const { signal } = ends;
+    const on = (target, name, run) => target.addEventListener(name, run, { signal });
+    on(document, "visibilitychange", () => {
+      clearTimeout(hiding);
+      if (document.hidden) hiding = setTimeout(rest, HIDDEN, "hidden");
+      else if (/^(hidden|offline|reconnecting|polling)$/.test(state)) connect();
+    });
+    on(window, "online", connect);
+    on(window, "offline", () => rest("offline"));
+    on(window, "focusin", () => state === "elsewhere" && connect());
+    on(signal, "abort", server.onPerson(connect));
+    connect();
+  };
+
+  return (hear) => {
+    ears.add(hear);
+    if (ears.size === 1) begin();
+    else if (ready) hear(ready);
+    return () => {
+      ears.delete(hear);
+      if (ears.size) return;
+      ends.abort();
+      clearTimeout(hiding);
+      rest();
+    };
+  };
+};
