@@ -13,7 +13,7 @@ from .protocol import comment_fields, dump_json, json_fragment, parse_number
 from .store import comments as store
 from .store.database import Database, Snapshot
 from .store.pages import count_pages
-from .store.replies import list_replies
+from .store.replies import list_replies, list_replies_of
 from .threads import Own, Reading, Shape, Thread, Threads
 
 MOST_LISTED = 100
@@ -21,6 +21,10 @@ MOST_COUNTED = 500
 """Pages in one call for counts."""
 LISTED = 20
 """Comments or replies of a list for which no limit is given."""
+MOST_ASKED = 100
+"""Comments whose replies are asked for in one call."""
+MOST_TOGETHER = 2 * 1024 * 1024
+"""Characters of replies in one answer, as far as each comment's first one is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,24 @@ def parse_window(
     if after_id and (offset or order not in BY_TIME):
         raise InvalidPage(field="after_id")
     return Window(order, limit, offset, after_id)
+
+
+def parse_of(given: Mapping[str, str]) -> tuple[Sequence[int], int]:
+    """The comments named by `of`, each once, and the `limit` of replies to each.
+
+    Raises InvalidPage, naming the field.
+    """
+    names = given.get("of", "").split(",")
+    numbers = [parse_number(name) for name in names]
+    if len(names) > MOST_ASKED or None in numbers:
+        raise InvalidPage(
+            f"of must be the ids of 1 to {MOST_ASKED} comments, with commas between them.",
+            field="of",
+        )
+    limit = _number(given, "limit", MOST_LISTED)
+    if limit > MOST_LISTED:
+        raise InvalidPage(field="limit")
+    return list(dict.fromkeys(number for number in numbers if number)), limit
 
 
 def _number(given: Mapping[str, str], field: str, default: int, *, zero: bool = False) -> int:
@@ -194,6 +216,18 @@ class CommentLists:
             )
         await self._people.load(reply.user_id for reply in replies)
         return total, replies
+
+    async def replies_of(
+        self, room: RoomKey, comment_ids: Sequence[int], limit: int, viewer: Viewer
+    ) -> Mapping[int, tuple[int, Sequence[Reply]]]:
+        """For each of these that a viewer may see on the page: how many replies it has, and the
+        first of them, up to `limit`, oldest first; fewer where they are long."""
+        async with self._db.snapshot() as snapshot:
+            found = await list_replies_of(
+                snapshot, room, comment_ids, viewer, limit=limit, most=MOST_TOGETHER
+            )
+        await self._people.load(reply.user_id for _, some in found.values() for reply in some)
+        return found
 
     async def counts(self, site_id: int, slugs: Sequence[str]) -> dict[str, int]:
         """Slug → how much is published there, for each of `slugs`."""

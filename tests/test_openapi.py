@@ -35,7 +35,7 @@ from talkee_lite.errors import (
     all_refusals,
 )
 from talkee_lite.models import MessageDraft, RoomKey
-from talkee_lite.protocol import held_message
+from talkee_lite.protocol import MOST_NUMBER, held_message
 from talkee_lite.store.messages import remove_messages_of
 from talkee_lite.store.posting import Post, post_messages
 from talkee_lite.version import VERSION
@@ -258,6 +258,20 @@ async def test_a_parameter_has_the_bounds_that_are_described(
             bad = ["a" * (schema["maxLength"] + 1), "%20", "%00"]
         elif name == "q":
             good, bad = ["a", "%20", "%00"], []
+        elif name == "of":
+            hundred = ",".join(map(str, range(1, 101)))
+            good = ["1", "1,2,1", hundred, f"{MOST_NUMBER}"]
+            bad = [
+                f"{hundred},101",
+                f"{MOST_NUMBER + 1}",
+                "0",
+                "x",
+                "1,",
+                ",1",
+                "1,,2",
+                "1%202",
+                ",",
+            ]
         elif schema["type"] == "integer":
             good, bad = [schema["minimum"], schema["maximum"]], [schema["minimum"] - 1]
             bad += [schema["maximum"] + 1, "x", "1.0", "%2B1"]
@@ -265,6 +279,8 @@ async def test_a_parameter_has_the_bounds_that_are_described(
             good, bad = schema["enum"], ["other", schema["enum"][0].upper()]
         for value in (*good, *bad):
             asked = address(path).replace(f"{name}=", "unused=") + f"&{name}={value}"
+            if name != "of" and path == "/api/replies":
+                asked += "&of=1"
             if name == "after_id":
                 asked += "&order_by=created_at"
             status, answer, _ = await server.call("GET", asked, token=token)

@@ -126,6 +126,7 @@ def chapters() -> list[Chapter]:
                 Call("POST", f"{answer}?{PAGE}", {"content": "Thank you!"}, other),
                 Call("POST", f"{answer}?{PAGE}", {"content": "Not at all", "reply_to": 1}, me),
                 Call("GET", f"{answer}?{PAGE}&order_by=created_at_asc&limit=1"),
+                Call("GET", f"/api/replies?{PAGE}&of=1,9&limit=1"),
                 Call("PATCH", f"{answer}/1?{PAGE}", {"content": "Thanks!"}, other),
                 Call("DELETE", f"{answer}/1?{PAGE}", who=other),
             ),

@@ -32,6 +32,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("PATCH", "/api/comments/{id}/replies/{reply_id}", comments.edit_reply),
     ("DELETE", "/api/comments/{id}/replies/{reply_id}", comments.delete_reply),
     ("PUT", "/api/comments/{id}/replies/{reply_id}/approve", comments.approve_reply),
+    ("GET", "/api/replies", comments.list_replies_of),
     ("POST", "/api/preview", comments.preview),
     ("POST", "/api/counts", comments.count),
     ("POST", "/api/auth/login", auth.login),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..comment_lists import BY_TIME, MOST_COUNTED, parse_window
+from ..comment_lists import BY_TIME, MOST_COUNTED, parse_of, parse_window
 from ..errors import CommentNotFound, InvalidBody, ReplyNotFound, Unauthorized
 from ..models import Caller, Comment, Reply, RoomKey, Status
 from ..protocol import (
@@ -136,6 +136,21 @@ async def list_replies(request: Request) -> Answer:
     total, replies = await services.comments.replies(room, _comment_id(request), window, viewer)
     shown = [_reply(services, room, reply) for reply in replies]
     return answer(services, {"total": total, "replies": shown})
+
+
+async def list_replies_of(request: Request) -> Answer:
+    """The first replies to many comments of a page."""
+    services = services_of(request)
+    room = page_of(request, services)
+    caller = await _caller_if_any(request, services)
+    comment_ids, limit = parse_of(query_of(request))
+    viewer = services.comments.viewer(caller, room.site_id)
+    found = await services.comments.replies_of(room, comment_ids, limit, viewer)
+    shown = {
+        str(comment_id): {"total": total, "replies": [_reply(services, room, one) for one in some]}
+        for comment_id, (total, some) in found.items()
+    }
+    return answer(services, {"replies": shown})
 
 
 async def post_reply(request: Request) -> Answer:

@@ -119,7 +119,7 @@ def services_of(request: Request) -> Services:
 PARAMETERS = frozenset(
     {
         *("site_id", "slug", "filter", "before", "after", "limit"),
-        *("offset", "after_id", "order_by", "comment", "reply", "key", "q"),
+        *("offset", "after_id", "order_by", "of", "comment", "reply", "key", "q"),
     }
 )
 _MOST_CACHED = 512

@@ -23,6 +23,8 @@ from .parts import NOTHING, Schema, array, number, record, ref, text
 
 NUMBER = number(1, MOST_NUMBER)
 ID = NUMBER | {"examples": [1]}
+ID_TEXT = f"[1-9][0-9]{{0,{len(str(MOST_NUMBER)) - 1}}}"
+"""An id as addresses spell it, as a pattern."""
 ID_OR_0 = number(0, MOST_NUMBER, examples=[0])
 COUNT = number(0)
 TIME = text(format="date-time", examples=["2026-02-06T08:26:17.800860Z"])
@@ -320,6 +322,14 @@ def _answers(config: Config) -> dict[str, Schema]:
             status=text(enum=[Status.PUBLISHED, Status.PENDING]),
         ),
         "Replies": record(total=COUNT, replies=array(ref("Reply"))),
+        "RepliesOf": record(
+            replies={
+                "type": "object",
+                "description": "By the comments' ids, of those that are there; oldest first.",
+                "additionalProperties": ref("Replies"),
+                "examples": [{}],
+            }
+        ),
         "Preview": record(content_html=text()),
         "Counts": {
             "type": "object",
