@@ -72,6 +72,7 @@ PURE = {
     "protocol",
     "resolver",
     "text",
+    "verbatim",
     "version",
 }
 
