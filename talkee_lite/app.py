@@ -49,6 +49,7 @@ from .signing_in import SignIns
 from .sites import Sites
 from .store.database import Database
 from .thread_pages import ThreadPages
+from .writing import Writing
 
 _log = logging.getLogger(__name__)
 _HOUSEKEEPING_SECONDS = 3600.0
@@ -125,7 +126,8 @@ async def _wire(config: Config, db: Database, clock: Clock, exits: AsyncExitStac
         earlier=pages.earlier,
         legacy=config.compat.legacy_clients,
     )
-    comments = Comments(db, people, sites, pace, change_pace, clock, steady_clock)
+    writing = Writing(people, sites, pace, change_pace, clock, steady_clock)
+    comments = Comments(db, people, sites, writing, clock)
     changes = Changes(people, clock)
 
     dispatcher = Dispatcher(db, sites, people, channels(config, secret, clock), clock)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from .clock import SECOND, Clock, SteadyClock
+from .clock import SECOND, Clock
 from .comment_changes import (
     created_reply,
     erase_comment,
@@ -21,23 +21,18 @@ from .comment_changes import (
 )
 from .comment_lists import CommentLists
 from .errors import (
-    Banned,
     CommentDeleted,
     CommentNotFound,
     Forbidden,
     InvalidContent,
     InvalidReplyTo,
-    RateLimited,
     ReplyNotFound,
-    RoomClosed,
 )
-from .limits import Limits
 from .markdown import MOST_HTML, rendered
 from .models import (
     Caller,
     Changed,
     Comment,
-    Hold,
     Reply,
     RoomKey,
     Status,
@@ -52,6 +47,7 @@ from .store import replies as reply_store
 from .store.database import Database
 from .store.writer import Transaction
 from .text import clean_text, is_visible
+from .writing import Writing
 
 T = TypeVar("T")
 
@@ -78,26 +74,16 @@ def checked_content(typed: str, most: int) -> str:
 class Comments(CommentLists):
     """Everything that may be done with comments and replies.
 
-    `pace` is for what is new, `change_pace` for likes and changes. A `caller` of None is whoever
-    owns the server.
+    A `caller` of None is whoever owns the server.
     """
 
     def __init__(
-        self,
-        db: Database,
-        people: People,
-        sites: Sites,
-        pace: Limits,
-        change_pace: Limits,
-        clock: Clock,
-        pace_clock: SteadyClock,
+        self, db: Database, people: People, sites: Sites, writing: Writing, clock: Clock
     ) -> None:
         super().__init__(db, people)
         self._sites = sites
-        self._pace = pace
-        self._change_pace = change_pace
+        self._writing = writing
         self._clock = clock
-        self._pace_clock = pace_clock
 
     async def rendered(self, site_id: int, content: str) -> Text:
         """A checked text as the site shows it; 0 is no site. Raises InvalidContent."""
@@ -116,10 +102,7 @@ class Comments(CommentLists):
     async def preview(self, caller: Caller | None, site_id: int, typed: str, address: str) -> Text:
         """What a text would look like. Raises InvalidContent or RateLimited."""
         content = checked_content(typed, MOST_COMMENT)
-        keys = (caller.user.id if caller else address, address)
-        wait = self._pace.take(keys, self._pace_clock())
-        if wait:
-            raise RateLimited(retry_after=wait)
+        self._writing.take(caller.user.id if caller else address, address)
         return await self.rendered(site_id, content)
 
     # New ones.
@@ -132,15 +115,17 @@ class Comments(CommentLists):
         Raises InvalidContent, Banned, RoomClosed, RateLimited or Unavailable.
         """
         content, now = checked_content(typed, MOST_COMMENT), self._clock()
-        hold = self._holds(caller, room)
+        hold = self._writing.holds(caller, room)
 
-        def write(text: Text, may_write: bool) -> Future[Changed[Comment | None]]:
+        def write(made: Text | None) -> Future[Changed[Comment | None]]:
+            text, may_write = made or Text(content, "", 0), made is not None
             wanted = store.NewComment(
                 room, caller.user, text, now, now - _SAME_WITHIN, hold, may_write
             )
             return self._db.write_one(store.write_comments, wanted)
 
-        return await self._write(caller, room, content, address, write)
+        make = partial(self.rendered, room.site_id, content)
+        return await self._writing.write(caller, address, make, write)
 
     async def reply(
         self,
@@ -156,9 +141,10 @@ class Comments(CommentLists):
         Raises CommentNotFound, CommentDeleted and InvalidReplyTo too.
         """
         content, now = checked_content(typed, MOST_REPLY), self._clock()
-        hold, user_id = self._holds(caller, room), caller.user.id
+        hold, user_id = self._writing.holds(caller, room), caller.user.id
 
-        def job(text: Text, may_write: bool, tx: Transaction) -> Changed[Reply | None]:
+        def job(made: Text | None, tx: Transaction) -> Changed[Reply | None]:
+            text = made or Text(content, "", 0)
             page = page_store.find_page(tx, room)
             if page is None:
                 raise CommentNotFound
@@ -168,7 +154,7 @@ class Comments(CommentLists):
                 return Changed(same, room)
             if page["closed"]:
                 return Changed(None, room, is_closed=True)
-            if not may_write:
+            if made is None:
                 return Changed(None, room)
             open_comment(tx, room, comment_id)
             if reply_to:
@@ -186,52 +172,11 @@ class Comments(CommentLists):
             )
             return Changed(reply, room, created_reply(tx, room, page["id"], reply, comment_id))
 
-        def write(text: Text, may_write: bool) -> Future[Changed[Reply | None]]:
-            return self._db.write(partial(job, text, may_write))
+        def write(made: Text | None) -> Future[Changed[Reply | None]]:
+            return self._db.write(partial(job, made))
 
-        return await self._write(caller, room, content, address, write)
-
-    async def _write(
-        self,
-        caller: Caller,
-        room: RoomKey,
-        content: str,
-        address: str,
-        write: Callable[[Text, bool], Future[Changed[T | None]]],
-    ) -> tuple[T, bool]:
-        """Write something new, unless the same is there: that is answered and costs a change.
-
-        A text is made HTML of only by who may write it.
-        """
-        if caller.user.banned_until > self._clock():
-            raise Banned
-        self._take_change(caller.user.id, address)
-        keys, pace_now = (caller.user.id, address), self._pace_clock()
-        wait = self._pace.take(keys, pace_now)
-        written = False
-        try:
-            if wait:
-                text = Text(content, "", 0)
-            else:
-                text = await self.rendered(room.site_id, content)
-            self._people.check_present(caller.user.id)
-            changed = await write(text, not wait)
-            written = bool(changed.events)
-        finally:
-            if not written and not wait:
-                self._pace.give_back(keys, pace_now)
-        if changed.result is None:
-            if changed.is_closed or not wait:
-                raise RoomClosed
-            raise RateLimited(retry_after=wait)
-        return changed.result, not written
-
-    def _holds(self, caller: Caller, room: RoomKey) -> bool:
-        """Whether what the caller writes there waits for approval."""
-        hold = self._sites.get(room.site_id).hold_comments
-        if hold is Hold.NOBODY or self._people.is_moderator(caller.user.id, room.site_id):
-            return False
-        return hold is Hold.EVERYBODY or caller.user.is_guest
+        make = partial(self.rendered, room.site_id, content)
+        return await self._writing.write(caller, address, make, write)
 
     # Changes to comments.
 
@@ -407,18 +352,12 @@ class Comments(CommentLists):
 
     # What they share.
 
-    def _take_change(self, user_id: int, address: str) -> None:
-        wait = self._change_pace.take((user_id, address), self._pace_clock())
-        if wait:
-            raise RateLimited(retry_after=wait)
-
     async def _changed(
         self, caller: Caller | None, address: str, job: Callable[[Transaction], Changed[T]]
     ) -> T:
         if caller is not None:
-            if caller.user.banned_until > self._clock():
-                raise Banned
-            self._take_change(caller.user.id, address)
+            self._writing.check_may_write(caller)
+            self._writing.take_change(caller.user.id, address)
             self._people.check_present(caller.user.id)
         result = (await self._db.write(job)).result
         if isinstance(result, Comment | Reply):
@@ -434,17 +373,14 @@ class Comments(CommentLists):
         job: Callable[[Text, Transaction], Changed[T]],
     ) -> T:
         """Another text draws on the pace of new ones: HTML has to be made of it."""
-        if caller.user.banned_until > self._clock():
-            raise Banned
-        wait = self._pace.take((caller.user.id, address), self._pace_clock())
-        if wait:
-            raise RateLimited(retry_after=wait)
+        self._writing.check_may_write(caller)
+        self._writing.take(caller.user.id, address)
         text = await self.rendered(room.site_id, content)
         return await self._changed(caller, address, partial(job, text))
 
     def _check_may_edit(self, caller: Caller, room: RoomKey, about: Comment | Reply) -> None:
         """What had to be approved must not become something else afterwards."""
-        if about.status is Status.PUBLISHED and self._holds(caller, room):
+        if about.status is Status.PUBLISHED and self._writing.holds(caller, room):
             raise Forbidden("What was approved can be changed by moderators alone.")
 
     def _check_moderates(self, caller: Caller | None, room: RoomKey) -> None:

@@ -52,6 +52,7 @@ LAYER_OF = {
     "records": "rules",
     "administration": "rules",
     "control": "rules",
+    "writing": "rules",
 }
 # Pure files, importable from everywhere, that import nothing but each other.
 PURE = {
