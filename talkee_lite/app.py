@@ -35,6 +35,7 @@ from .errors import Unavailable
 from .feeds import Feeds
 from .forms import Forms
 from .hub import Hub
+from .keeping import Keeping
 from .limits import Buckets, Limits
 from .merging import Merging
 from .models import RoomKey, Several
@@ -180,6 +181,7 @@ async def _wire(config: Config, db: Database, clock: Clock, exits: AsyncExitStac
         hub=hub,
         chat=chat,
         comments=comments,
+        keeping=Keeping(db, people, sites, writing, clock),
         pages=pages,
         rendering=Rendering(db, sites, made_anew),
         changes=changes,

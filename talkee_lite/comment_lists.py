@@ -177,17 +177,18 @@ class CommentLists:
         )
 
     async def _thread(self, room: RoomKey, total: int, comments: Sequence[Comment]) -> Thread:
-        await self._people.load(comment.user_id for comment in comments)
+        await self._people.load(person for comment in comments for person in comment.people)
         generation = self._people.generation
         shown = [(comment.id, self.comment_json(room, comment)) for comment in comments]
         return Thread(total, shown, generation)
 
     def comment_json(self, room: RoomKey, comment: Comment) -> bytes:
-        """A comment as JSON. Its author must be in memory."""
+        """A comment as JSON. Whoever is named in it must be in memory."""
         if comment.status is Status.DELETED:
-            return dump_json(comment_fields(comment, room, self._people.nobody()))
+            return dump_json(comment_fields(comment, room, self._people.nobody(), None))
         creator = json_fragment(self._people.profile(room.site_id, comment.user_id))
-        return dump_json(comment_fields(comment, room, creator))
+        keeper = self._people.brief(comment.kept_by)
+        return dump_json(comment_fields(comment, room, creator, keeper))
 
     async def get(self, room: RoomKey, comment_id: int, viewer: Viewer) -> Comment:
         """One comment of the page. Raises CommentNotFound."""
@@ -195,7 +196,7 @@ class CommentLists:
             comment = await store.find_visible(snapshot, room, comment_id, viewer)
         if comment is None:
             raise CommentNotFound
-        await self._people.load([comment.user_id])
+        await self._people.load(comment.people)
         return comment
 
     async def replies(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from .comment_changes import (
     erase_comment,
     erase_reply,
     event_of,
+    for_caller,
     open_comment,
     page_id_of,
     reply_of,
@@ -198,7 +198,7 @@ class Comments(CommentLists):
                 self._check_may_edit(caller, room, comment)
                 comment = store.edit_comment(tx, comment_id, text, now)
                 events.append(updated(tx, room, comment))
-            return Changed(_for_caller(tx, caller, comment), room, events)
+            return Changed(for_caller(tx, caller, comment), room, events)
 
         return await self._edited(caller, room, content, address, job)
 
@@ -212,7 +212,7 @@ class Comments(CommentLists):
         now, deleted_by = self._clock(), caller.user.id if caller else 0
 
         def job(tx: Transaction) -> Changed[None]:
-            comment = self._changeable_comment(tx, caller, room, comment_id, now)
+            comment = self._changeable_comment(tx, caller, room, comment_id, now, deletes=True)
             if comment.status is Status.DELETED:
                 return Changed(None, room)
             return Changed(None, room, erase_comment(tx, room, comment, deleted_by, now))
@@ -235,7 +235,7 @@ class Comments(CommentLists):
             if comment.status is Status.DELETED:
                 raise CommentDeleted
             if comment.status is Status.PUBLISHED:
-                return Changed(_for_caller(tx, caller, comment), room)
+                return Changed(for_caller(tx, caller, comment), room)
             comment = store.approve_comment(tx, comment_id)
             first = page_store.change_page(
                 tx, page_id_of(tx, room), changes=1, listed=1, published=1
@@ -261,7 +261,7 @@ class Comments(CommentLists):
                 is_new = store.remove_favourite(tx, comment_id, user_id)
             comment = open_comment(tx, room, comment_id)
             events = [updated(tx, room, comment)] if is_new else []
-            return Changed(_for_caller(tx, caller, comment), room, events)
+            return Changed(for_caller(tx, caller, comment), room, events)
 
         return await self._changed(caller, address, job)
 
@@ -309,7 +309,9 @@ class Comments(CommentLists):
         now, deleted_by = self._clock(), caller.user.id if caller else 0
 
         def job(tx: Transaction) -> Changed[None]:
-            reply = self._changeable_reply(tx, caller, room, comment_id, reply_id, now)
+            reply = self._changeable_reply(
+                tx, caller, room, comment_id, reply_id, now, deletes=True
+            )
             if reply.status is Status.DELETED:
                 return Changed(None, room)
             return Changed(None, room, erase_reply(tx, room, reply, deleted_by, now))
@@ -361,7 +363,7 @@ class Comments(CommentLists):
             self._people.check_present(caller.user.id)
         result = (await self._db.write(job)).result
         if isinstance(result, Comment | Reply):
-            await self._people.load([result.user_id])
+            await self._people.load(result.people)
         return result
 
     async def _edited(
@@ -388,12 +390,19 @@ class Comments(CommentLists):
             raise Forbidden
 
     def _changeable_comment(
-        self, tx: Transaction, caller: Caller | None, room: RoomKey, comment_id: int, now: int
+        self,
+        tx: Transaction,
+        caller: Caller | None,
+        room: RoomKey,
+        comment_id: int,
+        now: int,
+        *,
+        deletes: bool = False,
     ) -> Comment:
         comment = store.find_comment(tx, room, comment_id)
         if comment is None or not self._may_know(caller, room, comment):
             raise CommentNotFound
-        self._check_may_change(caller, room, comment, now)
+        self._check_may_change(caller, room, comment, now, deletes=deletes)
         return comment
 
     def _changeable_reply(
@@ -404,11 +413,13 @@ class Comments(CommentLists):
         comment_id: int,
         reply_id: int,
         now: int,
+        *,
+        deletes: bool = False,
     ) -> Reply:
         reply = reply_of(tx, room, comment_id, reply_id)
         if not self._may_know(caller, room, reply):
             raise ReplyNotFound
-        self._check_may_change(caller, room, reply, now)
+        self._check_may_change(caller, room, reply, now, deletes=deletes)
         return reply
 
     def _may_know(self, caller: Caller | None, room: RoomKey, about: Comment | Reply) -> bool:
@@ -419,18 +430,20 @@ class Comments(CommentLists):
         return viewer.sees_held or viewer.user_id == about.user_id
 
     def _check_may_change(
-        self, caller: Caller | None, room: RoomKey, about: Comment | Reply, now: int
+        self,
+        caller: Caller | None,
+        room: RoomKey,
+        about: Comment | Reply,
+        now: int,
+        *,
+        deletes: bool,
     ) -> None:
         if caller is None or self._people.is_moderator(caller.user.id, room.site_id):
             return
         if about.user_id != caller.user.id:
             raise Forbidden
+        if deletes and about.said_at is not None:
+            # Somebody else put it here.
+            return
         if now - about.created_at > EDIT_WITHIN:
             raise Forbidden("What was written can be changed for 15 minutes.")
-
-
-def _for_caller(tx: Transaction, caller: Caller | None, comment: Comment) -> Comment:
-    """A comment with the caller's own favourite."""
-    if caller is None or not comment.favor_count:
-        return comment
-    return replace(comment, fav_id=store.favourite_of(tx, comment.id, caller.user.id))

@@ -40,6 +40,7 @@ LAYER_OF = {
     "feeds": "rules",
     "forms": "rules",
     "thread_pages": "rules",
+    "keeping": "rules",
     "pages": "rules",
     "personal": "rules",
     "rendering": "rules",

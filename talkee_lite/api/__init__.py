@@ -21,6 +21,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("DELETE", "/api/messages/{message_id}", messages.delete_message),
     ("GET", "/api/comments", comments.list_comments),
     ("POST", "/api/comments", comments.post_comment),
+    ("POST", "/api/comments/keep", comments.keep_talk),
     ("GET", "/api/comments/{id}", comments.get_comment),
     ("PATCH", "/api/comments/{id}", comments.edit_comment),
     ("DELETE", "/api/comments/{id}", comments.delete_comment),

@@ -34,6 +34,7 @@ from ..errors import (
 from ..feeds import Feeds
 from ..forms import Forms
 from ..hub import Hub
+from ..keeping import Keeping
 from ..limits import Limits
 from ..merging import Merging
 from ..models import Caller, RoomKey, Scope, Site
@@ -76,6 +77,7 @@ class Services:
     hub: Hub
     chat: Chat
     comments: Comments
+    keeping: Keeping
     pages: Pages
     personal: Personal
     rendering: Rendering

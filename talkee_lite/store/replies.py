@@ -14,7 +14,7 @@ from .writer import Transaction
 
 REPLY = (
     "r.id, r.comment_id, r.reply_to, r.user_id, r.content, r.html, r.status, r.edited,"
-    " r.created_at, r.updated_at"
+    " r.created_at, r.updated_at, r.said_at"
 )
 _BARE = REPLY.replace("r.", "")
 
@@ -32,6 +32,7 @@ def reply_of(row: Row) -> Reply:
         edited=bool(row["edited"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        said_at=row["said_at"],
     )
 
 
@@ -216,6 +217,7 @@ def same_reply(
         f"select {REPLY} from replies as r"
         " where r.user_id = :user_id and r.digest = :digest and r.created_at >= :since"
         " and r.comment_id = :comment_id and r.reply_to = :reply_to and r.content = :content"
+        " and r.said_at is null"
         " and r.status in ('published', 'pending') order by r.id limit 1",
         {
             "user_id": user_id,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ...chat import MOST_LISTED as MOST_MESSAGES
 from ...comment_lists import BY_TIME, LISTED, MOST_ASKED, MOST_LISTED
 from ...errors import (
+    AlreadyKept,
     BadRequest,
     Banned,
     CommentDeleted,
@@ -32,6 +33,7 @@ from ...errors import (
     InvalidSite,
     InvalidSiteId,
     InvalidSlug,
+    InvalidStretch,
     InvalidUsername,
     LastAdmin,
     MessageDeleted,
@@ -245,6 +247,13 @@ OPERATIONS: dict[Handler, Operation] = {
         (PAGE, TOKEN, WRITES),
         body=ref("CommentDraft"),
         errors=(InvalidContent,),
+    ),
+    comments.keep_talk: Operation(
+        data(ref("Comment"), REPLAYED),
+        (PAGE, TOKEN, WRITES),
+        body=ref("Stretch"),
+        errors=(InvalidMessageId, InvalidStretch, MessageNotFound, AlreadyKept),
+        notes="By moderators, and by whoever spoke there.",
     ),
     comments.get_comment: Operation(data(ref("Comment")), (PAGE, MAY_TOKEN, COMMENT)),
     comments.edit_comment: Operation(
