@@ -35,6 +35,7 @@ from .errors import Unavailable
 from .feeds import Feeds
 from .forms import Forms
 from .hub import Hub
+from .keeping import Keeping
 from .limits import Buckets, Limits
 from .merging import Merging
 from .models import RoomKey, Several
@@ -49,6 +50,7 @@ from .signing_in import SignIns
 from .sites import Sites
 from .store.database import Database
 from .thread_pages import ThreadPages
+from .writing import Writing
 
 _log = logging.getLogger(__name__)
 _HOUSEKEEPING_SECONDS = 3600.0
@@ -125,7 +127,8 @@ async def _wire(config: Config, db: Database, clock: Clock, exits: AsyncExitStac
         earlier=pages.earlier,
         legacy=config.compat.legacy_clients,
     )
-    comments = Comments(db, people, sites, pace, change_pace, clock, steady_clock)
+    writing = Writing(people, sites, pace, change_pace, clock, steady_clock)
+    comments = Comments(db, people, sites, writing, clock)
     changes = Changes(people, clock)
 
     dispatcher = Dispatcher(db, sites, people, channels(config, secret, clock), clock)
@@ -178,6 +181,7 @@ async def _wire(config: Config, db: Database, clock: Clock, exits: AsyncExitStac
         hub=hub,
         chat=chat,
         comments=comments,
+        keeping=Keeping(db, people, sites, writing, clock),
         pages=pages,
         rendering=Rendering(db, sites, made_anew),
         changes=changes,

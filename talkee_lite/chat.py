@@ -357,9 +357,10 @@ class Chat:
                 if not self._hub.is_used(room):
                     continue
                 self._hub.revise(room, event.revision)
-                if event.author is not None:
-                    self._people.meet(event.author)
-                frame = page_frame(event, page, self._creator(page, event.about))
+                for user in filter(None, (event.author, event.keeper)):
+                    self._people.meet(user)
+                keeper = self._people.brief(event.keeper.id if event.keeper else None)
+                frame = page_frame(event, page, self._creator(page, event.about), keeper)
                 if event.only:
                     self._tell_some(room, event.only, frame)
                     continue

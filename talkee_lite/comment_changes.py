@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .errors import CommentDeleted, CommentNotFound, ReplyNotFound
-from .models import Comment, PageEvent, Reply, RoomKey, Status
+from .models import Caller, Comment, PageEvent, Reply, RoomKey, Status
 from .store import comments as store
 from .store import pages as page_store
 from .store import replies as reply_store
@@ -79,8 +81,9 @@ def counted(tx: Transaction, room: RoomKey, comment_id: int, revision: int) -> P
 
 
 def event_of(tx: Transaction, name: str, revision: int, about: Comment | Reply) -> PageEvent:
-    # Whoever wrote it may not be in memory, and is pushed with it.
-    return PageEvent(name, revision, about, find_user(tx, about.user_id))
+    # Whoever wrote or kept it may not be in memory, and is pushed with it.
+    author, *keepers = [find_user(tx, user_id) for user_id in about.people]
+    return PageEvent(name, revision, about, author, keeper=keepers[0] if keepers else None)
 
 
 def held_event(
@@ -119,3 +122,10 @@ def reply_of(tx: Transaction, room: RoomKey, comment_id: int, reply_id: int) -> 
     if reply is None:
         raise ReplyNotFound
     return reply
+
+
+def for_caller(tx: Transaction, caller: Caller | None, comment: Comment) -> Comment:
+    """A comment with the caller's own favourite."""
+    if caller is None or not comment.favor_count:
+        return comment
+    return replace(comment, fav_id=store.favourite_of(tx, comment.id, caller.user.id))

@@ -13,7 +13,7 @@ from .protocol import comment_fields, dump_json, json_fragment, parse_number
 from .store import comments as store
 from .store.database import Database, Snapshot
 from .store.pages import count_pages
-from .store.replies import list_replies
+from .store.replies import list_replies, list_replies_of
 from .threads import Own, Reading, Shape, Thread, Threads
 
 MOST_LISTED = 100
@@ -21,6 +21,10 @@ MOST_COUNTED = 500
 """Pages in one call for counts."""
 LISTED = 20
 """Comments or replies of a list for which no limit is given."""
+MOST_ASKED = 100
+"""Comments whose replies are asked for in one call."""
+MOST_TOGETHER = 2 * 1024 * 1024
+"""Characters of replies in one answer, as far as each comment's first one is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,24 @@ def parse_window(
     if from_id and (offset or after_id or order not in BY_TIME):
         raise InvalidPage(field="from_id")
     return Window(order, limit, offset, after_id, from_id)
+
+
+def parse_of(given: Mapping[str, str]) -> tuple[Sequence[int], int]:
+    """The comments named by `of`, each once, and the `limit` of replies to each.
+
+    Raises InvalidPage, naming the field.
+    """
+    names = given.get("of", "").split(",")
+    numbers = [parse_number(name) for name in names]
+    if len(names) > MOST_ASKED or None in numbers:
+        raise InvalidPage(
+            f"of must be the ids of 1 to {MOST_ASKED} comments, with commas between them.",
+            field="of",
+        )
+    limit = _number(given, "limit", MOST_LISTED)
+    if limit > MOST_LISTED:
+        raise InvalidPage(field="limit")
+    return list(dict.fromkeys(number for number in numbers if number)), limit
 
 
 def _number(given: Mapping[str, str], field: str, default: int, *, zero: bool = False) -> int:
@@ -161,17 +183,19 @@ class CommentLists:
         )
 
     async def _thread(self, room: RoomKey, listed: store.Listed) -> Thread:
-        await self._people.load(comment.user_id for comment in listed.comments)
+        comments = listed.comments
+        await self._people.load(person for comment in comments for person in comment.people)
         generation = self._people.generation
-        shown = [(comment.id, self.comment_json(room, comment)) for comment in listed.comments]
+        shown = [(comment.id, self.comment_json(room, comment)) for comment in comments]
         return Thread(listed.total, listed.revision, shown, generation)
 
     def comment_json(self, room: RoomKey, comment: Comment) -> bytes:
-        """A comment as JSON. Its author must be in memory."""
+        """A comment as JSON. Whoever is named in it must be in memory."""
         if comment.status is Status.DELETED:
-            return dump_json(comment_fields(comment, room, self._people.nobody()))
+            return dump_json(comment_fields(comment, room, self._people.nobody(), None))
         creator = json_fragment(self._people.profile(room.site_id, comment.user_id))
-        return dump_json(comment_fields(comment, room, creator))
+        keeper = self._people.brief(comment.kept_by)
+        return dump_json(comment_fields(comment, room, creator, keeper))
 
     async def get(self, room: RoomKey, comment_id: int, viewer: Viewer) -> Comment:
         """One comment of the page. Raises CommentNotFound."""
@@ -179,7 +203,7 @@ class CommentLists:
             comment = await store.find_visible(snapshot, room, comment_id, viewer)
         if comment is None:
             raise CommentNotFound
-        await self._people.load([comment.user_id])
+        await self._people.load(comment.people)
         return comment
 
     async def replies(
@@ -205,6 +229,18 @@ class CommentLists:
             )
         await self._people.load(reply.user_id for reply in replies)
         return total, replies
+
+    async def replies_of(
+        self, room: RoomKey, comment_ids: Sequence[int], limit: int, viewer: Viewer
+    ) -> Mapping[int, tuple[int, Sequence[Reply]]]:
+        """For each of these that a viewer may see on the page: how many replies it has, and the
+        first of them, up to `limit`, oldest first; fewer where they are long."""
+        async with self._db.snapshot() as snapshot:
+            found = await list_replies_of(
+                snapshot, room, comment_ids, viewer, limit=limit, most=MOST_TOGETHER
+            )
+        await self._people.load(reply.user_id for _, some in found.values() for reply in some)
+        return found
 
     async def counts(self, site_id: int, slugs: Sequence[str]) -> dict[str, int]:
         """Slug → how much is published there, for each of `slugs`."""

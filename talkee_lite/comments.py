@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from .clock import SECOND, Clock, SteadyClock
+from .clock import SECOND, Clock
 from .comment_changes import (
     created_reply,
     erase_comment,
     erase_reply,
     event_of,
+    for_caller,
     open_comment,
     page_id_of,
     reply_of,
@@ -21,23 +21,18 @@ from .comment_changes import (
 )
 from .comment_lists import CommentLists
 from .errors import (
-    Banned,
     CommentDeleted,
     CommentNotFound,
     Forbidden,
     InvalidContent,
     InvalidReplyTo,
-    RateLimited,
     ReplyNotFound,
-    RoomClosed,
 )
-from .limits import Limits
 from .markdown import MOST_HTML, rendered
 from .models import (
     Caller,
     Changed,
     Comment,
-    Hold,
     Reply,
     RoomKey,
     Status,
@@ -52,6 +47,7 @@ from .store import replies as reply_store
 from .store.database import Database
 from .store.writer import Transaction
 from .text import clean_text, is_visible
+from .writing import Writing
 
 T = TypeVar("T")
 
@@ -78,26 +74,16 @@ def checked_content(typed: str, most: int) -> str:
 class Comments(CommentLists):
     """Everything that may be done with comments and replies.
 
-    `pace` is for what is new, `change_pace` for likes and changes. A `caller` of None is whoever
-    owns the server.
+    A `caller` of None is whoever owns the server.
     """
 
     def __init__(
-        self,
-        db: Database,
-        people: People,
-        sites: Sites,
-        pace: Limits,
-        change_pace: Limits,
-        clock: Clock,
-        pace_clock: SteadyClock,
+        self, db: Database, people: People, sites: Sites, writing: Writing, clock: Clock
     ) -> None:
         super().__init__(db, people)
         self._sites = sites
-        self._pace = pace
-        self._change_pace = change_pace
+        self._writing = writing
         self._clock = clock
-        self._pace_clock = pace_clock
 
     async def rendered(self, site_id: int, content: str) -> Text:
         """A checked text as the site shows it; 0 is no site. Raises InvalidContent."""
@@ -116,10 +102,7 @@ class Comments(CommentLists):
     async def preview(self, caller: Caller | None, site_id: int, typed: str, address: str) -> Text:
         """What a text would look like. Raises InvalidContent or RateLimited."""
         content = checked_content(typed, MOST_COMMENT)
-        keys = (caller.user.id if caller else address, address)
-        wait = self._pace.take(keys, self._pace_clock())
-        if wait:
-            raise RateLimited(retry_after=wait)
+        self._writing.take(caller.user.id if caller else address, address)
         return await self.rendered(site_id, content)
 
     # New ones.
@@ -132,15 +115,17 @@ class Comments(CommentLists):
         Raises InvalidContent, Banned, RoomClosed, RateLimited or Unavailable.
         """
         content, now = checked_content(typed, MOST_COMMENT), self._clock()
-        hold = self._holds(caller, room)
+        hold = self._writing.holds(caller, room)
 
-        def write(text: Text, may_write: bool) -> Future[Changed[Comment | None]]:
+        def write(made: Text | None) -> Future[Changed[Comment | None]]:
+            text, may_write = made or Text(content, "", 0), made is not None
             wanted = store.NewComment(
                 room, caller.user, text, now, now - _SAME_WITHIN, hold, may_write
             )
             return self._db.write_one(store.write_comments, wanted)
 
-        return await self._write(caller, room, content, address, write)
+        make = partial(self.rendered, room.site_id, content)
+        return await self._writing.write(caller, address, make, write)
 
     async def reply(
         self,
@@ -156,9 +141,10 @@ class Comments(CommentLists):
         Raises CommentNotFound, CommentDeleted and InvalidReplyTo too.
         """
         content, now = checked_content(typed, MOST_REPLY), self._clock()
-        hold, user_id = self._holds(caller, room), caller.user.id
+        hold, user_id = self._writing.holds(caller, room), caller.user.id
 
-        def job(text: Text, may_write: bool, tx: Transaction) -> Changed[Reply | None]:
+        def job(made: Text | None, tx: Transaction) -> Changed[Reply | None]:
+            text = made or Text(content, "", 0)
             page = page_store.find_page(tx, room)
             if page is None:
                 raise CommentNotFound
@@ -168,7 +154,7 @@ class Comments(CommentLists):
                 return Changed(same, room)
             if page["closed"]:
                 return Changed(None, room, is_closed=True)
-            if not may_write:
+            if made is None:
                 return Changed(None, room)
             open_comment(tx, room, comment_id)
             if reply_to:
@@ -186,52 +172,11 @@ class Comments(CommentLists):
             )
             return Changed(reply, room, created_reply(tx, room, page["id"], reply, comment_id))
 
-        def write(text: Text, may_write: bool) -> Future[Changed[Reply | None]]:
-            return self._db.write(partial(job, text, may_write))
+        def write(made: Text | None) -> Future[Changed[Reply | None]]:
+            return self._db.write(partial(job, made))
 
-        return await self._write(caller, room, content, address, write)
-
-    async def _write(
-        self,
-        caller: Caller,
-        room: RoomKey,
-        content: str,
-        address: str,
-        write: Callable[[Text, bool], Future[Changed[T | None]]],
-    ) -> tuple[T, bool]:
-        """Write something new, unless the same is there: that is answered and costs a change.
-
-        A text is made HTML of only by who may write it.
-        """
-        if caller.user.banned_until > self._clock():
-            raise Banned
-        self._take_change(caller.user.id, address)
-        keys, pace_now = (caller.user.id, address), self._pace_clock()
-        wait = self._pace.take(keys, pace_now)
-        written = False
-        try:
-            if wait:
-                text = Text(content, "", 0)
-            else:
-                text = await self.rendered(room.site_id, content)
-            self._people.check_present(caller.user.id)
-            changed = await write(text, not wait)
-            written = bool(changed.events)
-        finally:
-            if not written and not wait:
-                self._pace.give_back(keys, pace_now)
-        if changed.result is None:
-            if changed.is_closed or not wait:
-                raise RoomClosed
-            raise RateLimited(retry_after=wait)
-        return changed.result, not written
-
-    def _holds(self, caller: Caller, room: RoomKey) -> bool:
-        """Whether what the caller writes there waits for approval."""
-        hold = self._sites.get(room.site_id).hold_comments
-        if hold is Hold.NOBODY or self._people.is_moderator(caller.user.id, room.site_id):
-            return False
-        return hold is Hold.EVERYBODY or caller.user.is_guest
+        make = partial(self.rendered, room.site_id, content)
+        return await self._writing.write(caller, address, make, write)
 
     # Changes to comments.
 
@@ -253,7 +198,7 @@ class Comments(CommentLists):
                 self._check_may_edit(caller, room, comment)
                 comment = store.edit_comment(tx, comment_id, text, now)
                 events.append(updated(tx, room, comment))
-            return Changed(_for_caller(tx, caller, comment), room, events)
+            return Changed(for_caller(tx, caller, comment), room, events)
 
         return await self._edited(caller, room, content, address, job)
 
@@ -267,7 +212,7 @@ class Comments(CommentLists):
         now, deleted_by = self._clock(), caller.user.id if caller else 0
 
         def job(tx: Transaction) -> Changed[None]:
-            comment = self._changeable_comment(tx, caller, room, comment_id, now)
+            comment = self._changeable_comment(tx, caller, room, comment_id, now, deletes=True)
             if comment.status is Status.DELETED:
                 return Changed(None, room)
             return Changed(None, room, erase_comment(tx, room, comment, deleted_by, now))
@@ -290,7 +235,7 @@ class Comments(CommentLists):
             if comment.status is Status.DELETED:
                 raise CommentDeleted
             if comment.status is Status.PUBLISHED:
-                return Changed(_for_caller(tx, caller, comment), room)
+                return Changed(for_caller(tx, caller, comment), room)
             comment = store.approve_comment(tx, comment_id)
             first = page_store.change_page(
                 tx, page_id_of(tx, room), changes=1, listed=1, published=1
@@ -316,7 +261,7 @@ class Comments(CommentLists):
                 is_new = store.remove_favourite(tx, comment_id, user_id)
             comment = open_comment(tx, room, comment_id)
             events = [updated(tx, room, comment)] if is_new else []
-            return Changed(_for_caller(tx, caller, comment), room, events)
+            return Changed(for_caller(tx, caller, comment), room, events)
 
         return await self._changed(caller, address, job)
 
@@ -364,7 +309,9 @@ class Comments(CommentLists):
         now, deleted_by = self._clock(), caller.user.id if caller else 0
 
         def job(tx: Transaction) -> Changed[None]:
-            reply = self._changeable_reply(tx, caller, room, comment_id, reply_id, now)
+            reply = self._changeable_reply(
+                tx, caller, room, comment_id, reply_id, now, deletes=True
+            )
             if reply.status is Status.DELETED:
                 return Changed(None, room)
             return Changed(None, room, erase_reply(tx, room, reply, deleted_by, now))
@@ -407,22 +354,16 @@ class Comments(CommentLists):
 
     # What they share.
 
-    def _take_change(self, user_id: int, address: str) -> None:
-        wait = self._change_pace.take((user_id, address), self._pace_clock())
-        if wait:
-            raise RateLimited(retry_after=wait)
-
     async def _changed(
         self, caller: Caller | None, address: str, job: Callable[[Transaction], Changed[T]]
     ) -> T:
         if caller is not None:
-            if caller.user.banned_until > self._clock():
-                raise Banned
-            self._take_change(caller.user.id, address)
+            self._writing.check_may_write(caller)
+            self._writing.take_change(caller.user.id, address)
             self._people.check_present(caller.user.id)
         result = (await self._db.write(job)).result
         if isinstance(result, Comment | Reply):
-            await self._people.load([result.user_id])
+            await self._people.load(result.people)
         return result
 
     async def _edited(
@@ -434,17 +375,14 @@ class Comments(CommentLists):
         job: Callable[[Text, Transaction], Changed[T]],
     ) -> T:
         """Another text draws on the pace of new ones: HTML has to be made of it."""
-        if caller.user.banned_until > self._clock():
-            raise Banned
-        wait = self._pace.take((caller.user.id, address), self._pace_clock())
-        if wait:
-            raise RateLimited(retry_after=wait)
+        self._writing.check_may_write(caller)
+        self._writing.take(caller.user.id, address)
         text = await self.rendered(room.site_id, content)
         return await self._changed(caller, address, partial(job, text))
 
     def _check_may_edit(self, caller: Caller, room: RoomKey, about: Comment | Reply) -> None:
         """What had to be approved must not become something else afterwards."""
-        if about.status is Status.PUBLISHED and self._holds(caller, room):
+        if about.status is Status.PUBLISHED and self._writing.holds(caller, room):
             raise Forbidden("What was approved can be changed by moderators alone.")
 
     def _check_moderates(self, caller: Caller | None, room: RoomKey) -> None:
@@ -452,12 +390,19 @@ class Comments(CommentLists):
             raise Forbidden
 
     def _changeable_comment(
-        self, tx: Transaction, caller: Caller | None, room: RoomKey, comment_id: int, now: int
+        self,
+        tx: Transaction,
+        caller: Caller | None,
+        room: RoomKey,
+        comment_id: int,
+        now: int,
+        *,
+        deletes: bool = False,
     ) -> Comment:
         comment = store.find_comment(tx, room, comment_id)
         if comment is None or not self._may_know(caller, room, comment):
             raise CommentNotFound
-        self._check_may_change(caller, room, comment, now)
+        self._check_may_change(caller, room, comment, now, deletes=deletes)
         return comment
 
     def _changeable_reply(
@@ -468,11 +413,13 @@ class Comments(CommentLists):
         comment_id: int,
         reply_id: int,
         now: int,
+        *,
+        deletes: bool = False,
     ) -> Reply:
         reply = reply_of(tx, room, comment_id, reply_id)
         if not self._may_know(caller, room, reply):
             raise ReplyNotFound
-        self._check_may_change(caller, room, reply, now)
+        self._check_may_change(caller, room, reply, now, deletes=deletes)
         return reply
 
     def _may_know(self, caller: Caller | None, room: RoomKey, about: Comment | Reply) -> bool:
@@ -483,18 +430,20 @@ class Comments(CommentLists):
         return viewer.sees_held or viewer.user_id == about.user_id
 
     def _check_may_change(
-        self, caller: Caller | None, room: RoomKey, about: Comment | Reply, now: int
+        self,
+        caller: Caller | None,
+        room: RoomKey,
+        about: Comment | Reply,
+        now: int,
+        *,
+        deletes: bool,
     ) -> None:
         if caller is None or self._people.is_moderator(caller.user.id, room.site_id):
             return
         if about.user_id != caller.user.id:
             raise Forbidden
+        if deletes and about.said_at is not None:
+            # Somebody else put it here.
+            return
         if now - about.created_at > EDIT_WITHIN:
             raise Forbidden("What was written can be changed for 15 minutes.")
-
-
-def _for_caller(tx: Transaction, caller: Caller | None, comment: Comment) -> Comment:
-    """A comment with the caller's own favourite."""
-    if caller is None or not comment.favor_count:
-        return comment
-    return replace(comment, fav_id=store.favourite_of(tx, comment.id, caller.user.id))

@@ -85,6 +85,11 @@ class InvalidContent(Refused):
     sentence = "content is empty or too long."
 
 
+class InvalidStretch(Refused):
+    code = "invalid_stretch"
+    sentence = "A stretch of talk holds 1 to 100 messages."
+
+
 class InvalidOrderBy(Refused):
     code = "invalid_order_by"
     sentence = "order_by is favor_count, created_at, created_at_asc or reply_count."
@@ -219,6 +224,12 @@ class RequestTimeout(Refused):
     status = 408
     code = "request_timeout"
     sentence = "The body did not arrive in time."
+
+
+class AlreadyKept(Refused):
+    status = 409
+    code = "already_kept"
+    sentence = "Some of this was kept on this page before."
 
 
 class MessageIdConflict(Refused):

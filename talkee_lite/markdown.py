@@ -38,6 +38,16 @@ def to_html(text: str, *, images: bool = False) -> str:
     return parsed(text, images=images)
 
 
+def from_plain(text: str) -> str:
+    """Markdown that shows a plain text as it is, trimmed: the same words, lines and links."""
+    text = text.strip()
+    if _is_plain(text):
+        return text
+    from .verbatim import to_markdown
+
+    return to_markdown(text)
+
+
 async def rendered(text: str, *, images: bool = False) -> Text:
     """As `to_html`; a long text is made aside, so that the loop is not held up."""
     if len(text) <= _SHORT:

@@ -37,7 +37,7 @@ _REL = "nofollow ugc noopener"
 _WORD = re.compile(r"\S+")
 
 
-class _Linkify(LinkifyIt):  # type: ignore[misc]  # the library has no types
+class Linkify(LinkifyIt):  # type: ignore[misc]  # the library has no types
     """Finds bare addresses word by word: there is none across white space."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class _Linkify(LinkifyIt):  # type: ignore[misc]  # the library has no types
 
 def _parser(*, images: bool) -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True})
-    parser.linkify = _Linkify()
+    parser.linkify = Linkify()
     parser.enable(["linkify", "strikethrough"])
     parser.disable(["html_block", "html_inline", "reference"])
     # The other rule of that name, which only saves time and cannot take every text.

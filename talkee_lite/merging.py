@@ -90,5 +90,12 @@ def _changes(piece: Traces, guest_id: int, user_id: int, tx: Transaction) -> Ite
             yield Changed(None, room, [updated(tx, room, comment)] if is_shown else [])
         else:
             yield Changed(None, room, unfavour(tx, room, comment_id, guest_id))
+    for comment_id in piece.kept:
+        room, comment = personal.find_comment(tx, comment_id)
+        store.take_kept(tx, comment_id, user_id)
+        # Of one that was deleted it is not shown.
+        is_shown = comment.status is not Status.DELETED
+        told = updated(tx, room, replace(comment, kept_by=user_id)) if is_shown else None
+        yield Changed(None, room, [told] if told else [])
     for room in piece.rooms:
         yield store.take_messages(tx, room, guest_id, user_id)

@@ -256,7 +256,8 @@ class Page:
 class Comment:
     """A comment below a page. One that is deleted and has replies stays, without its text.
 
-    `fav_id` is the id of the favourite of whoever asks, 0 if they have none.
+    `fav_id` is the id of the favourite of whoever asks, 0 if they have none. What was kept of a
+    chat was said there at `said_at`, and the user `kept_by` kept it.
     """
 
     id: int
@@ -270,11 +271,21 @@ class Comment:
     created_at: int
     updated_at: int
     fav_id: int = 0
+    said_at: int | None = None
+    kept_by: int | None = None
+
+    @property
+    def people(self) -> Sequence[int]:
+        """Whoever is named in it."""
+        return (self.user_id,) if self.kept_by is None else (self.user_id, self.kept_by)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply to a comment; `reply_to` is the reply under it that this one answers, or 0."""
+    """A reply to a comment; `reply_to` is the reply under it that this one answers, or 0.
+
+    What was kept of a chat was said there at `said_at`.
+    """
 
     id: int
     comment_id: int
@@ -286,14 +297,21 @@ class Reply:
     edited: bool
     created_at: int
     updated_at: int
+    said_at: int | None = None
+
+    @property
+    def people(self) -> Sequence[int]:
+        """Whoever is named in it."""
+        return (self.user_id,)
 
 
 @dataclass(frozen=True, slots=True)
 class PageEvent:
     """One change to what stands below a page, for whoever has it open.
 
-    `about` is the comment or reply as it is now, with who wrote it, or the ids of one that was
-    deleted. What waits for approval is told to its author, the user `only`, and to moderators.
+    `about` is the comment or reply as it is now, with who wrote it and who kept it, or the ids of
+    one that was deleted. What waits for approval is told to its author, the user `only`, and to
+    moderators.
     """
 
     name: str
@@ -301,6 +319,7 @@ class PageEvent:
     about: Comment | Reply | Mapping[str, Any]
     author: User | None = None
     only: int = 0
+    keeper: User | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,15 @@ class People:
                 self._profiles.popitem(last=False)
         return profile
 
+    def brief(self, user_id: int | None) -> dict[str, Any] | None:
+        """A user's id and name, as they stand beside what somebody did; None for nobody.
+
+        The user must be in memory, or is shown as somebody who is gone.
+        """
+        if user_id is None:
+            return None
+        return {"id": user_id, "full_name": (self._users.get(user_id) or _gone(user_id)).full_name}
+
     def nobody(self) -> dict[str, Any]:
         """The profile that stands for whoever wrote what was deleted."""
         nobody = replace(_gone(0), full_name="deleted")

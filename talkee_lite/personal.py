@@ -24,8 +24,8 @@ from .store.roles import is_last_admin
 from .store.sessions import delete_sessions_of
 from .store.writer import Transaction
 
-_SIZES = (10, 100, 100, 100)
-"""Rooms, comments, replies, likes that are erased in one transaction."""
+_SIZES = (10, 100, 100, 100, 100)
+"""Rooms, comments, replies, likes, kept comments that are dealt with in one transaction."""
 
 
 EndSessions = Callable[[int, list[str]], set[str]]
@@ -132,10 +132,10 @@ class Personal:
 
 def pieces(traces: Traces) -> Iterator[Traces]:
     """The same in pieces that each take one transaction."""
-    lists = (traces.rooms, traces.comments, traces.replies, traces.favourites)
+    lists = (traces.rooms, traces.comments, traces.replies, traces.favourites, traces.kept)
     for number, (found, size) in enumerate(zip(lists, _SIZES, strict=True)):
         for start in range(0, len(found), size):
-            parts: list[Sequence[Any]] = [(), (), (), ()]
+            parts: list[Sequence[Any]] = [()] * len(lists)
             parts[number] = found[start : start + size]
             yield Traces(*parts)
 
@@ -145,7 +145,10 @@ def _erase(piece: Traces, user_id: int, now: int, tx: Transaction) -> Several:
 
 
 def _changes(piece: Traces, user_id: int, now: int, tx: Transaction) -> Iterator[Any]:
-    """Take everything in `piece` away, each from the page where it is now."""
+    """Take everything in `piece` away, each from the page where it is now.
+
+    What they kept of others is others'.
+    """
     for comment_id in piece.comments:
         room, comment = personal.find_comment(tx, comment_id)
         if comment.status is not Status.DELETED:

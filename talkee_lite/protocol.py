@@ -180,8 +180,13 @@ def site_fields(site: Site) -> dict[str, Any]:
     }
 
 
-def comment_fields(comment: Comment, room: RoomKey, creator: Any) -> dict[str, Any]:
-    """A comment as clients see it; `creator` is a user, as JSON already or not."""
+def comment_fields(
+    comment: Comment, room: RoomKey, creator: Any, keeper: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """A comment as clients see it; `creator` is a user, as JSON already or not.
+
+    `keeper`: who kept it, by id and name.
+    """
     is_gone = comment.status is Status.DELETED
     return {
         "id": comment.id,
@@ -201,6 +206,8 @@ def comment_fields(comment: Comment, room: RoomKey, creator: Any) -> dict[str, A
         "rewards": [],
         "reward": None,
         "status": comment.status,
+        "said_at": None if is_gone else _said_at(comment.said_at),
+        "kept_by": None if is_gone else keeper,
     }
 
 
@@ -218,7 +225,12 @@ def reply_fields(reply: Reply, creator: Any) -> dict[str, Any]:
         "edited": reply.edited,
         "creator": creator,
         "status": reply.status,
+        "said_at": _said_at(reply.said_at),
     }
+
+
+def _said_at(microseconds: int | None) -> str | None:
+    return None if microseconds is None else rfc3339(microseconds)
 
 
 def message_head(entry: Entry) -> bytes:
@@ -255,13 +267,18 @@ def record_frame(entry: Entry) -> bytes:
     return event_frame(event)
 
 
-def page_frame(event: PageEvent, room: RoomKey, creator: bytes | dict[str, Any]) -> bytes:
-    """A change to a page's comments, framed; `creator`: who wrote what it is about."""
+def page_frame(
+    event: PageEvent,
+    room: RoomKey,
+    creator: bytes | dict[str, Any],
+    keeper: Mapping[str, Any] | None = None,
+) -> bytes:
+    """A change to a page's comments, framed; who wrote what it is about, and who kept it."""
     about = event.about
     who = orjson.Fragment(creator) if isinstance(creator, bytes) else creator
     shown: dict[str, Any]
     if isinstance(about, Comment):
-        shown = {"comment": comment_fields(about, room, who)}
+        shown = {"comment": comment_fields(about, room, who, keeper)}
     elif isinstance(about, Reply):
         shown = {"reply": reply_fields(about, who)}
     else:

@@ -256,16 +256,19 @@ def _is_local(origin: str) -> bool:
     return parts.scheme in ("http", "https") and host in _LOCAL_HOSTS and plain
 
 
-def checked_slug(text: str) -> str:
-    """A slug, trimmed of ASCII white space and otherwise taken as it is. Raises InvalidSlug."""
+def checked_slug(text: str, field: str = "slug") -> str:
+    """A slug, trimmed of ASCII white space and otherwise taken as it is.
+
+    Raises InvalidSlug, naming the `field`.
+    """
     # What is remembered is bounded in number and in length.
-    return _known_slug(text) if len(text) <= MAX_SLUG else _slug(text)
+    return (_known_slug if len(text) <= MAX_SLUG else _slug)(text, field)
 
 
-def _slug(text: str) -> str:
+def _slug(text: str, field: str) -> str:
     slug = text.strip(_ASCII_SPACE)
     if not 1 <= len(slug) <= MAX_SLUG or any(map(_unwanted_in_slug, slug)):
-        raise InvalidSlug(field="slug")
+        raise InvalidSlug(field=field)
     return slug
 
 

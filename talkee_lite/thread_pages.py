@@ -72,6 +72,7 @@ class Item:
     """A comment or reply as it is shown; `kind` is `owner`, `staff` or empty.
 
     `answers` is the name of whoever wrote the reply that this one answers, `answers_id` its id.
+    What was kept of a chat was said there at `said_at`; `kept_by` is who kept the comment.
     """
 
     anchor: str
@@ -88,6 +89,8 @@ class Item:
     replies: Sequence[Item] = ()
     answers: str = ""
     answers_id: int = 0
+    said_at: int | None = None
+    kept_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ class ThreadPages:
         )
 
     async def _load(self, comments: Iterable[Comment], replies: Iterable[AnsweringReply]) -> None:
-        wanted = {comment.user_id for comment in comments}
+        wanted = {person for comment in comments for person in comment.people}
         for one in replies:
             wanted |= {one.reply.user_id, one.answered_user_id}
         await self._people.load(wanted - {0})
@@ -228,6 +231,8 @@ class ThreadPages:
             likes=comment.favor_count,
             reply_count=comment.reply_count,
             replies=replies,
+            said_at=comment.said_at,
+            kept_by=name_of(self._people.known(comment.kept_by)) if comment.kept_by else "",
         )
 
     def _reply(self, site: Site, one: AnsweringReply) -> Item:
@@ -245,6 +250,7 @@ class ThreadPages:
             is_deleted=False,
             answers=name_of(self._people.known(answered)) if answered else "",
             answers_id=reply.reply_to,
+            said_at=reply.said_at,
         )
 
     def _kind(self, user: User | None, site: Site) -> str:

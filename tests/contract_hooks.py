@@ -64,6 +64,7 @@ class Guest:
         "PUT /api/comments/{id}/approve",
         "PUT /api/comments/{id}/replies/{reply_id}/approve",
         "PATCH /api/pages",
+        "POST /api/comments/keep",
     )
 
     def __init__(self) -> None:

@@ -74,7 +74,7 @@ async def test_a_comment_as_it_is_answered(server: Server) -> None:
     assert set(comment) == {
         *("id", "user_id", "site_id", "slug", "favor_count", "reply_count", "arweave_tx_hash"),
         *("content", "content_html", "created_at", "updated_at", "edited", "creator", "fav_id"),
-        *("rewards", "reward", "status"),
+        *("rewards", "reward", "status", "said_at", "kept_by"),
     }
     assert comment["content"] == "**Hello**, see https://example.com \nthere"
     assert comment["content_html"] == (
@@ -97,7 +97,7 @@ async def test_a_reply_as_it_is_answered(server: Server) -> None:
     first = await reply(server, ben, comment, "*Hi*")
     assert set(first) == {
         *("id", "user_id", "comment_id", "reply_to", "content", "content_html", "created_at"),
-        *("updated_at", "edited", "creator", "status"),
+        *("updated_at", "edited", "creator", "status", "said_at"),
     }
     assert first["comment_id"] == str(comment["id"])
     assert (first["reply_to"], first["content_html"]) == (0, "<p><em>Hi</em></p>")

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from talkee_lite.api.openapi import document
+from talkee_lite.api.openapi.shapes import UUID
 from talkee_lite.config import AuthConfig
 
 from .contract import IDS, operations
@@ -40,12 +41,13 @@ UNREACHED = {
 
 
 async def furnish(server: Server) -> None:
-    """Somebody wrote comments with replies."""
+    """Somebody wrote comments with replies, and the message of the examples."""
     for number in range(IDS):
         token = await server.guest(f"Writer {number}")
         comment = await say(server, token, page=PAGE)
         replies = f"/{comment['id']}/replies"
         await call(server, "POST", replies, {"content": "Hi!"}, token=token, page=PAGE)
+    await server.post(token, room=PAGE, message_id=UUID["examples"][0])
 
 
 async def schemathesis(server: Server, folder: Path) -> tuple[str, Path]:

@@ -24,7 +24,7 @@ from talkee_lite.api import ROUTES
 from talkee_lite.api.context import PARAMETERS
 from talkee_lite.api.openapi import document
 from talkee_lite.api.openapi.operations import OPERATIONS, TAGS
-from talkee_lite.api.openapi.shapes import EVENTS, LOGIN_FIELDS
+from talkee_lite.api.openapi.shapes import EVENTS, LOGIN_FIELDS, UUID
 from talkee_lite.app import make_app
 from talkee_lite.auth import LOGINS
 from talkee_lite.config import AuthConfig, CompatConfig, Config
@@ -34,7 +34,8 @@ from talkee_lite.errors import (
     all_refusals,
 )
 from talkee_lite.models import MessageDraft, RoomKey
-from talkee_lite.protocol import held_message
+from talkee_lite.protocol import MOST_NUMBER, held_message
+from talkee_lite.sites import MAX_SLUG
 from talkee_lite.store.messages import remove_messages_of
 from talkee_lite.store.posting import Post, post_messages
 from talkee_lite.version import VERSION
@@ -215,13 +216,17 @@ def example(schema: JSON) -> Any:
 
 @pytest.fixture
 async def token(server: Server) -> str:
-    """Of an admin who wrote comment 1 and reply 1; user 1 is somebody else."""
+    """Of an admin who wrote comment 1, reply 1 and the message of the examples; user 1 is
+    somebody else."""
     await server.guest("Ann")
     token = (await first_admin(server)).token
     for path in ("/api/comments", "/api/comments/1/replies"):
         body = {"content": "Hello"}
         status, answer, _ = await server.call("POST", f"{path}?{PAGE}", body, token=token)
         assert (status, answer["data"]["id"]) == (200, 1)
+    # In the rooms that the examples name, and in those with the longest name.
+    for room in (PAGE, "site_id=1&slug=" + "x" * MAX_SLUG, "site_id=1&slug=x"):
+        await server.post(token, room=room, message_id=UUID["examples"][0])
     return token
 
 
@@ -257,6 +262,20 @@ async def test_a_parameter_has_the_bounds_that_are_described(
             bad = ["a" * (schema["maxLength"] + 1), "%20", "%00"]
         elif name == "q":
             good, bad = ["a", "%20", "%00"], []
+        elif name == "of":
+            hundred = ",".join(map(str, range(1, 101)))
+            good = ["1", "1,2,1", hundred, f"{MOST_NUMBER}"]
+            bad = [
+                f"{hundred},101",
+                f"{MOST_NUMBER + 1}",
+                "0",
+                "x",
+                "1,",
+                ",1",
+                "1,,2",
+                "1%202",
+                ",",
+            ]
         elif schema["type"] == "integer":
             good, bad = [schema["minimum"], schema["maximum"]], [schema["minimum"] - 1]
             bad += [schema["maximum"] + 1, "x", "1.0", "%2B1"]
@@ -264,6 +283,8 @@ async def test_a_parameter_has_the_bounds_that_are_described(
             good, bad = schema["enum"], ["other", schema["enum"][0].upper()]
         for value in (*good, *bad):
             asked = address(path).replace(f"{name}=", "unused=") + f"&{name}={value}"
+            if name != "of" and path == "/api/replies":
+                asked += "&of=1"
             if name in ("after_id", "from_id"):
                 asked += "&order_by=created_at"
             status, answer, _ = await server.call("GET", asked, token=token)

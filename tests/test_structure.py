@@ -40,6 +40,7 @@ LAYER_OF = {
     "feeds": "rules",
     "forms": "rules",
     "thread_pages": "rules",
+    "keeping": "rules",
     "pages": "rules",
     "personal": "rules",
     "rendering": "rules",
@@ -52,6 +53,7 @@ LAYER_OF = {
     "records": "rules",
     "administration": "rules",
     "control": "rules",
+    "writing": "rules",
 }
 # Pure files, importable from everywhere, that import nothing but each other.
 PURE = {
@@ -72,6 +74,7 @@ PURE = {
     "protocol",
     "resolver",
     "text",
+    "verbatim",
     "version",
 }
 

@@ -24,6 +24,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "calls.md"
 PAGE = "site_id=1&slug=/hello"
 SHOP = "https://shop.example.com"
 MESSAGE = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+ASKED, TOLD = "0c1f2a30-0000-4000-8000-000000000001", "0c1f2a30-0000-4000-8000-000000000002"
 
 INTRODUCTION = """\
 # Every call, with its answer
@@ -74,6 +75,8 @@ def chapters() -> list[Chapter]:
     comment, answer = "/api/comments/1", "/api/comments/1/replies"
     login = {"method": "guest", "full_name": "John Wick"}
     said = {"message_id": MESSAGE, "category": "text", "data": "SGVsbG8h"}
+    asked = {"message_id": ASKED, "category": "text", "data": "V2hlbj8="}
+    told = {"message_id": TOLD, "category": "text", "data": "QXQgKjgq"}
     page = {"address": "https://blog.example.com/hello", "title": "Hello"}
     written = {"content": "**Nice**, see https://example.com", "page": page}
     return [
@@ -126,6 +129,7 @@ def chapters() -> list[Chapter]:
                 Call("POST", f"{answer}?{PAGE}", {"content": "Thank you!"}, other),
                 Call("POST", f"{answer}?{PAGE}", {"content": "Not at all", "reply_to": 1}, me),
                 Call("GET", f"{answer}?{PAGE}&order_by=created_at_asc&limit=1"),
+                Call("GET", f"/api/replies?{PAGE}&of=1,9&limit=1"),
                 Call("PATCH", f"{answer}/1?{PAGE}", {"content": "Thanks!"}, other),
                 Call("DELETE", f"{answer}/1?{PAGE}", who=other),
             ),
@@ -141,6 +145,15 @@ def chapters() -> list[Chapter]:
                     "PUT", "/api/comments/2/replies/3/approve?site_id=2&slug=/held", who=moderator
                 ),
                 Call("DELETE", "/api/comments/2?site_id=2&slug=/held", who=moderator),
+            ),
+        ),
+        Chapter(
+            "Keeping talk",
+            (
+                Call("POST", f"/api/messages?{PAGE}", asked, me),
+                Call("POST", f"/api/messages?{PAGE}", told, other),
+                Call("POST", f"/api/comments/keep?{PAGE}", {"from": ASKED, "to": TOLD}, other),
+                Call("GET", f"/api/replies?{PAGE}&of=3"),
             ),
         ),
         Chapter(

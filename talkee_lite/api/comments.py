@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..comment_lists import BY_TIME, MOST_COUNTED, parse_window
+from ..comment_lists import BY_TIME, MOST_COUNTED, parse_of, parse_window
 from ..errors import CommentNotFound, InvalidBody, ReplyNotFound, Unauthorized
+from ..keeping import checked_id
 from ..models import Caller, Comment, Reply, RoomKey, Status
 from ..protocol import (
     MOST_NUMBER,
@@ -13,6 +14,7 @@ from ..protocol import (
     parse_number,
     parse_object,
     reply_fields,
+    take_optional_text,
     take_text,
 )
 from ..sites import checked_slug
@@ -27,6 +29,7 @@ from .context import (
     learning_of,
     page_of,
     query_of,
+    room_of,
     services_of,
     site_if_any,
 )
@@ -58,6 +61,26 @@ async def post_comment(request: Request) -> Answer:
     if comment.status is Status.PUBLISHED:
         await learn()
     return _answer_new(services, _comment(services, room, comment), repeated)
+
+
+async def keep_talk(request: Request) -> Answer:
+    """A stretch of a room's talk, kept as a comment and replies."""
+    services = services_of(request)
+    page = page_of(request, services)
+    body = await body_of(request, services.config.limits.max_body_bytes)
+    caller = await caller_of(request, services)
+    fields = parse_object(body)
+    first, last = take_text(fields, "from"), take_text(fields, "to")
+    ends = checked_id("from", first), checked_id("to", last)
+    learn = learning_of(request, services, fields)
+    named = take_optional_text(fields, "room")
+    room = room_of(request, services)
+    if named is not None:
+        room = RoomKey(page.site_id, checked_slug(named, "room"))
+    address = address_of(request, services)
+    comment, repeated = await services.keeping.keep(caller, page, room, ends, address)
+    await learn()
+    return _answer_new(services, _comment(services, page, comment), repeated)
 
 
 async def get_comment(request: Request) -> Answer:
@@ -136,6 +159,21 @@ async def list_replies(request: Request) -> Answer:
     total, replies = await services.comments.replies(room, _comment_id(request), window, viewer)
     shown = [_reply(services, room, reply) for reply in replies]
     return answer(services, {"total": total, "replies": shown})
+
+
+async def list_replies_of(request: Request) -> Answer:
+    """The first replies to many comments of a page."""
+    services = services_of(request)
+    room = page_of(request, services)
+    caller = await _caller_if_any(request, services)
+    comment_ids, limit = parse_of(query_of(request))
+    viewer = services.comments.viewer(caller, room.site_id)
+    found = await services.comments.replies_of(room, comment_ids, limit, viewer)
+    shown = {
+        str(comment_id): {"total": total, "replies": [_reply(services, room, one) for one in some]}
+        for comment_id, (total, some) in found.items()
+    }
+    return answer(services, {"replies": shown})
 
 
 async def post_reply(request: Request) -> Answer:

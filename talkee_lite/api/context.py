@@ -34,6 +34,7 @@ from ..errors import (
 from ..feeds import Feeds
 from ..forms import Forms
 from ..hub import Hub
+from ..keeping import Keeping
 from ..limits import Limits
 from ..merging import Merging
 from ..models import Caller, RoomKey, Scope, Site
@@ -76,6 +77,7 @@ class Services:
     hub: Hub
     chat: Chat
     comments: Comments
+    keeping: Keeping
     pages: Pages
     personal: Personal
     rendering: Rendering
@@ -119,7 +121,7 @@ def services_of(request: Request) -> Services:
 PARAMETERS = frozenset(
     {
         *("site_id", "slug", "filter", "before", "after", "limit"),
-        *("offset", "after_id", "from_id", "order_by", "comment", "reply", "key", "q"),
+        *("offset", "after_id", "from_id", "order_by", "of", "comment", "reply", "key", "q"),
     }
 )
 _MOST_CACHED = 512

@@ -31,7 +31,7 @@ async def event_of(notice: Notice, site: Site, db: Database, people: People) -> 
     if found is None or found[1].status not in _TOLD:
         return None
     place, about = found
-    await people.load([about.user_id])
+    await people.load([about.user_id] if isinstance(about, Entry) else about.people)
     author = people.profile(site.id, about.user_id)
     return Event(
         # Not used again after a backup was put back: the epoch is another one then.
@@ -47,7 +47,7 @@ async def event_of(notice: Notice, site: Site, db: Database, people: People) -> 
             "status": about.status,
             "author": json_fragment(author),
             "text": _text(about),
-            notice.kind.value: _shown(place.room, about, author),
+            notice.kind.value: _shown(place.room, about, author, people),
         },
     )
 
@@ -78,10 +78,11 @@ def _text(about: Comment | Reply | Entry) -> str:
     return about.content
 
 
-def _shown(room: RoomKey, about: Comment | Reply | Entry, author: bytes) -> Any:
+def _shown(room: RoomKey, about: Comment | Reply | Entry, author: bytes, people: People) -> Any:
     """As the API shows it."""
     if isinstance(about, Comment):
-        return comment_fields(about, room, json_fragment(author))
+        keeper = people.brief(about.kept_by)
+        return comment_fields(about, room, json_fragment(author), keeper)
     if isinstance(about, Reply):
         return reply_fields(about, json_fragment(author))
     if not about.seq:

@@ -19,7 +19,7 @@ MOST_HELD = 200
 
 COMMENT = (
     "c.id, c.user_id, c.content, c.html, c.status, c.favor_count, c.reply_count, c.edited,"
-    " c.created_at, c.updated_at"
+    " c.created_at, c.updated_at, c.said_at, c.kept_by"
 )
 _BARE = COMMENT.replace("c.", "")
 _ORDERS = {
@@ -52,6 +52,8 @@ def comment_of(row: Row, fav_id: int = 0) -> Comment:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         fav_id=fav_id,
+        said_at=row["said_at"],
+        kept_by=row["kept_by"],
     )
 
 
@@ -322,6 +324,7 @@ def _same_comment(
     row = tx.fetch_one(
         f"select {COMMENT} from comments as c where user_id = :user_id and digest = :digest"
         " and page_id = :page_id and created_at >= :since and content = :content"
+        " and said_at is null"
         " and status in ('published', 'pending') order by id limit 1",
         {"user_id": user_id, "page_id": page_id, "since": since, **values},
     )

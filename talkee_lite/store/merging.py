@@ -52,6 +52,14 @@ def take_text(tx: Transaction, table: str, text_id: int, user_id: int) -> None:
     )
 
 
+def take_kept(tx: Transaction, comment_id: int, user_id: int) -> None:
+    """What the guest kept, the member kept."""
+    tx.execute(
+        "update comments set kept_by = :user_id where id = :id",
+        {"id": comment_id, "user_id": user_id},
+    )
+
+
 def take_favourite(tx: Transaction, comment_id: int, guest_id: int, user_id: int) -> bool:
     """The guest's like becomes the member's; False if they like the comment already."""
     taken = tx.execute(

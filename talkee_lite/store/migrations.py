@@ -238,6 +238,17 @@ MIGRATIONS: tuple[str, ...] = (
         expires_at integer not null
     );
     """,
+    # What was kept of a chat: when it was said, who kept it, and the message that it was.
+    """
+    alter table comments add column said_at integer;
+    alter table comments add column kept_by integer references users (id);
+    alter table comments add column message_row integer references messages (id);
+    alter table replies add column said_at integer;
+    alter table replies add column message_row integer references messages (id);
+    create index comments_kept on comments (message_row) where message_row is not null;
+    create index comments_by_keeper on comments (kept_by) where kept_by is not null;
+    create index replies_kept on replies (message_row) where message_row is not null;
+    """,
 )
 
 

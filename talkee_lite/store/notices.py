@@ -103,7 +103,8 @@ NEW_COMMENTS = (
 )
 NEW_REPLIES = (
     f"{_SHOWN} replies as new join comments as c on c.id = +new.comment_id"
-    f" join pages as p on p.id = +c.page_id{_WANTED}{_IN_ORDER}"
+    # Of a thread that was kept its comment is told.
+    f" join pages as p on p.id = +c.page_id{_WANTED} and new.said_at is null{_IN_ORDER}"
 )
 # A line of the room's record, not far before the message: 50 deletions in a row count as quiet.
 _LINE_BEFORE = (

@@ -26,13 +26,13 @@ _WRITTEN = {
     ),
     "comments": (
         "select c.id, c.digest as position, p.site_id, p.slug, c.content, c.status, c.edited,"
-        " c.favor_count, c.created_at, c.updated_at, c.deleted_at from comments as c"
-        " join pages as p on p.id = c.page_id where c.user_id = :user_id"
+        " c.favor_count, c.created_at, c.updated_at, c.deleted_at, c.said_at, c.kept_by"
+        " from comments as c join pages as p on p.id = c.page_id where c.user_id = :user_id"
         " and (c.digest, c.id) > (:position, :id) order by c.digest, c.id limit :most"
     ),
     "replies": (
         "select r.id, r.digest as position, p.site_id, p.slug, r.comment_id, r.reply_to,"
-        " r.content, r.status, r.edited, r.created_at, r.updated_at, r.deleted_at"
+        " r.content, r.status, r.edited, r.created_at, r.updated_at, r.deleted_at, r.said_at"
         " from replies as r join comments as c on c.id = r.comment_id"
         " join pages as p on p.id = c.page_id where r.user_id = :user_id"
         " and (r.digest, r.id) > (:position, :id) order by r.digest, r.id limit :most"
@@ -41,9 +41,14 @@ _WRITTEN = {
         "select f.id, 0 as position, f.comment_id, f.created_at from favourites as f"
         " where f.user_id = :user_id and f.id > :id and :position < 1 order by f.id limit :most"
     ),
+    "kept": (
+        "select c.id, 0 as position, p.site_id, p.slug, c.created_at from comments as c"
+        " join pages as p on p.id = c.page_id where c.kept_by = :user_id and c.id > :id"
+        " and :position < 1 order by c.id limit :most"
+    ),
 }
 WRITTEN = tuple(_WRITTEN)
-"""The kinds of what people write, as an export names them."""
+"""The kinds of what people write, like and keep, as an export names them."""
 _ABOUT = {
     "user": (
         "select id, mixin_user_id, mixin_identity_number, full_name, mvm_public_key, is_guest,"
@@ -94,6 +99,8 @@ class Traces:
     replies: Sequence[int]
     favourites: Sequence[int]
     """By their comments."""
+    kept: Sequence[int]
+    """Comments that they kept, of whomever."""
 
 
 async def find_traces(db: Database, user_id: int) -> Traces:
@@ -113,6 +120,7 @@ async def find_traces(db: Database, user_id: int) -> Traces:
         comments=await ids(f"select id from comments {mine} and status != 'deleted'"),
         replies=await ids(f"select id from replies {mine} and status != 'deleted'"),
         favourites=await ids(f"select comment_id from favourites {mine}"),
+        kept=await ids("select id from comments where kept_by = :user_id"),
     )
 
 

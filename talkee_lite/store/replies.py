@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ..models import Reply, Status, Text, Viewer
+from ..models import Reply, RoomKey, Status, Text, Viewer
+from ..protocol import dump_json
 from .comments import MOST_HELD, merged, text_row
 from .database import Database, Row, Snapshot
+from .pages import PAGE_ID, where
 from .writer import Transaction
 
 REPLY = (
     "r.id, r.comment_id, r.reply_to, r.user_id, r.content, r.html, r.status, r.edited,"
-    " r.created_at, r.updated_at"
+    " r.created_at, r.updated_at, r.said_at"
 )
 _BARE = REPLY.replace("r.", "")
 
@@ -29,6 +32,7 @@ def reply_of(row: Row) -> Reply:
         edited=bool(row["edited"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        said_at=row["said_at"],
     )
 
 
@@ -109,6 +113,73 @@ async def list_replies(
     return total, found[start : start + limit]
 
 
+# Each comment's first replies, of what a viewer sees, and how many these are. What they cost
+# together is counted by turns: the first reply to each comment, then the second ones. `cross join`
+# keeps SQLite from going through all comments instead (sqlite.org/optoverview.html).
+_REPLIES_OF = f"""
+    with asked as (
+        select c.id, c.reply_count from json_each(:ids) as one
+        cross join comments as c on c.id = one.value
+        where c.page_id = {PAGE_ID} and (c.listed = 1
+            or c.status = 'pending' and (c.user_id = :user_id or :sees_held))
+    ), held as (
+        select a.id as of, r.id, r.created_at from asked as a join replies as r on r.id in (
+            select h.id from replies as h where h.comment_id = a.id and h.status = 'pending'
+            and :user_id and (h.user_id = :user_id or :sees_held) order by h.id desc limit :held)
+    ), shown as (
+        select a.id as of, r.id, r.created_at from asked as a join replies as r on r.id in (
+            select p.id from replies as p where p.comment_id = a.id and p.status = 'published'
+            order by p.created_at, p.id limit :limit)
+    ), ranked as (
+        select of, id, row_number() over (partition by of order by created_at, id) as place
+        from (select * from held union all select * from shown)
+    ), weighed as (
+        select k.of, k.id, k.place, sum(length(r.content) + length(r.html) + :overhead)
+            over (order by k.place, k.of) as weight
+        from ranked as k join replies as r on r.id = k.id where k.place <= :limit
+    )
+    select a.id as of, a.reply_count + (select count(*) from held as h where h.of = a.id) as total,
+        {REPLY}
+    from asked as a
+    left join weighed as w on w.of = a.id and (w.place = 1 or w.weight <= :most)
+    left join replies as r on r.id = w.id order by a.id, w.place
+"""
+_OVERHEAD = 800
+"""What a reply costs beside what was written."""
+
+
+async def list_replies_of(
+    snapshot: Snapshot,
+    room: RoomKey,
+    comment_ids: Sequence[int],
+    viewer: Viewer,
+    *,
+    limit: int,
+    most: int,
+) -> Mapping[int, tuple[int, Sequence[Reply]]]:
+    """For each of these comments that a viewer sees on a page: how many replies it has, and the
+    first `limit` of them, oldest first.
+
+    All together have about `most` characters; where that is too little each comment has its
+    first ones all the same, at least one.
+    """
+    given: dict[str, Any] = {
+        "ids": dump_json(list(comment_ids)).decode(),
+        "user_id": viewer.user_id,
+        "sees_held": int(viewer.sees_held),
+        "held": MOST_HELD,
+        "limit": limit,
+        "overhead": _OVERHEAD,
+        "most": most,
+    }
+    found: dict[int, tuple[int, list[Reply]]] = {}
+    for row in await snapshot.fetch(_REPLIES_OF, where(room, **given)):
+        _, replies = found.setdefault(row["of"], (row["total"], []))
+        if row["id"] is not None:
+            replies.append(reply_of(row))
+    return found
+
+
 async def list_held_of(db: Database, site_id: int, most: int) -> Sequence[Row]:
     """What waits for approval on a site, comments and replies together, oldest first.
 
@@ -146,6 +217,7 @@ def same_reply(
         f"select {REPLY} from replies as r"
         " where r.user_id = :user_id and r.digest = :digest and r.created_at >= :since"
         " and r.comment_id = :comment_id and r.reply_to = :reply_to and r.content = :content"
+        " and r.said_at is null"
         " and r.status in ('published', 'pending') order by r.id limit 1",
         {
             "user_id": user_id,

@@ -234,6 +234,7 @@ def sweep_guests(tx: Transaction, *, before: int, most: int) -> list[int]:
         " and merged_into is null and deleted_at is null"
         " and not exists (select 1 from messages where messages.user_id = users.id)"
         " and not exists (select 1 from comments where comments.user_id = users.id)"
+        " and not exists (select 1 from comments where comments.kept_by = users.id)"
         " and not exists (select 1 from replies where replies.user_id = users.id)"
         " and not exists (select 1 from favourites where favourites.user_id = users.id)"
         " and not exists (select 1 from sessions where sessions.user_id = users.id)"

@@ -1,7 +1,8 @@
 """`GET /api/openapi.json`: the whole HTTP interface as an OpenAPI 3.1 document.
 
 It is made of the route table, the handlers' docstrings, the table of errors, and what
-`operations.py` and `shapes.py` say of each, with the limits and constants that are checked.
+`operations.py`, `shapes.py` and their neighbours say of each, with the limits and constants that
+are checked.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ...errors import Refused
 from ...version import VERSION
 from .. import ROUTES
 from ..exchange import Handler
+from .exports import export_shapes
 from .operations import BODY, EVERY, FORM_BODY, HEADERS, OPERATIONS, PATH, REPLAYED, TAGS
 from .parts import JSON, Answer, Operation, Parameter, Schema, ref
 from .shapes import shapes
@@ -47,7 +49,7 @@ def document(config: Config) -> dict[str, Any]:
         "paths": _paths(),
         "webhooks": webhooks(),
         "components": {
-            "schemas": shapes(config) | notices(),
+            "schemas": shapes(config) | export_shapes() | notices(),
             "responses": _shared_responses(),
             "headers": {
                 name: {"required": name != REPLAYED, "schema": schema}

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...chat import MOST_LISTED as MOST_MESSAGES
-from ...comment_lists import BY_TIME, LISTED, MOST_LISTED
+from ...comment_lists import BY_TIME, LISTED, MOST_ASKED, MOST_LISTED
 from ...errors import (
+    AlreadyKept,
     BadRequest,
     Banned,
     CommentDeleted,
@@ -32,6 +33,7 @@ from ...errors import (
     InvalidSite,
     InvalidSiteId,
     InvalidSlug,
+    InvalidStretch,
     InvalidUsername,
     LastAdmin,
     MessageDeleted,
@@ -94,7 +96,7 @@ from .parts import (
     ref,
     text,
 )
-from .shapes import ID, NUMBER, SLUG, UUID
+from .shapes import ID, ID_TEXT, NUMBER, SLUG, UUID
 
 TAGS: dict[str, str] = {
     "messages": "The chat of a room, and the socket by which it is pushed.",
@@ -268,6 +270,13 @@ OPERATIONS: dict[Handler, Operation] = {
         body=ref("CommentDraft"),
         errors=(InvalidContent,),
     ),
+    comments.keep_talk: Operation(
+        data(ref("Comment"), REPLAYED),
+        (PAGE, TOKEN, WRITES),
+        body=ref("Stretch"),
+        errors=(InvalidMessageId, InvalidStretch, MessageNotFound, AlreadyKept),
+        notes="By moderators, and by whoever spoke there.",
+    ),
     comments.get_comment: Operation(data(ref("Comment")), (PAGE, MAY_TOKEN, COMMENT)),
     comments.edit_comment: Operation(
         data(ref("Comment")),
@@ -297,6 +306,23 @@ OPERATIONS: dict[Handler, Operation] = {
             Parameter("order_by", text(enum=list(BY_TIME), default=BY_TIME[0])),
         ),
         errors=LISTING_ERRORS,
+    ),
+    comments.list_replies_of: Operation(
+        data(ref("RepliesOf")),
+        (PAGE, MAY_TOKEN),
+        (
+            Parameter(
+                "of",
+                text(
+                    pattern=rf"^{ID_TEXT}(,{ID_TEXT}){{0,{MOST_ASKED - 1}}}$",
+                    examples=["1,2,3"],
+                ),
+                "Ids of comments, with commas between them.",
+                required=True,
+            ),
+            Parameter("limit", number(1, MOST_LISTED, default=MOST_LISTED), "For each comment."),
+        ),
+        errors=(InvalidPage,),
     ),
     comments.post_reply: Operation(
         data(ref("Reply"), REPLAYED),

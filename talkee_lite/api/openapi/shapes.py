@@ -23,10 +23,13 @@ from .parts import NOTHING, Schema, array, number, record, ref, text
 
 NUMBER = number(1, MOST_NUMBER)
 ID = NUMBER | {"examples": [1]}
+ID_TEXT = f"[1-9][0-9]{{0,{len(str(MOST_NUMBER)) - 1}}}"
+"""An id as addresses spell it, as a pattern."""
 ID_OR_0 = number(0, MOST_NUMBER, examples=[0])
 COUNT = number(0)
 TIME = text(format="date-time", examples=["2026-02-06T08:26:17.800860Z"])
 TIME_OR_NEVER: Schema = {"type": ["string", "null"], "format": "date-time"}
+SAID_AT = TIME_OR_NEVER | {"description": "When it was said in the chat from which it was kept."}
 PLACE_OR_NONE: Schema = {"type": ["integer", "null"], "minimum": 1}
 UUID = text(format="uuid", examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"])
 # ECMA-262 has no lone surrogates to forbid.
@@ -114,7 +117,7 @@ LOGIN_FIELDS: dict[str, Way] = {
 
 def shapes(config: Config) -> dict[str, Schema]:
     """Every named shape, with the limits of these settings."""
-    return _requests(config) | _answers(config) | _export() | _frames()
+    return _requests(config) | _answers(config) | _frames()
 
 
 def _requests(config: Config) -> dict[str, Schema]:
@@ -148,6 +151,15 @@ def _requests(config: Config) -> dict[str, Schema]:
             title=text(description=f"{MOST_TITLE} characters of it are kept.", examples=["Hello"]),
         )
         | {"description": "What a page is: the first that is said counts. Empty is unknown."},
+        "Stretch": record(
+            *("room", "page"),
+            **{
+                "from": UUID | {"description": "The first message; either end may come first."},
+                "to": UUID | {"description": "The last one, which may be the same."},
+                "room": SLUG | {"description": "The room's slug, else the page's own."},
+                "page": ref("PageDraft"),
+            },
+        ),
         "ReplyText": record(content=_content(MOST_REPLY)),
         "ReplyDraft": record(
             *("reply_to", "page"),
@@ -300,13 +312,20 @@ def _answers(config: Config) -> dict[str, Schema]:
             favor_count=COUNT,
             reply_count=COUNT,
             arweave_tx_hash={"const": ""},
-            content=text(0, MOST_COMMENT, examples=["**Nice**"]),
+            content=text(
+                examples=["**Nice**"],
+                description=f"Markdown: up to {MOST_COMMENT:,} characters, or what a message of the"
+                " chat takes that was kept.",
+            ),
             content_html=text(description="HTML made of `content`, safe to show."),
             **written,
             fav_id=ID_OR_0 | {"description": "The caller's favourite, or 0."},
             rewards=array({}, maxItems=0),
             reward=NOTHING,
             status=text(enum=[Status.PUBLISHED, Status.PENDING, Status.DELETED]),
+            said_at=SAID_AT,
+            kept_by={"oneOf": [record(id=ID, full_name=text(0, MAX_NAME)), NOTHING]}
+            | {"description": "Who kept it, where it was kept from a chat."},
         ),
         "Comments": record(total=COUNT, revision=COUNT, comments=array(ref("Comment"))),
         "Reply": record(
@@ -314,12 +333,26 @@ def _answers(config: Config) -> dict[str, Schema]:
             user_id=ID,
             comment_id=text(pattern="^[1-9][0-9]*$", examples=["1"]),
             reply_to=ID_OR_0,
-            content=text(1, MOST_REPLY, examples=["Thank you!"]),
+            content=text(
+                1,
+                examples=["Thank you!"],
+                description=f"Markdown: up to {MOST_REPLY:,} characters, or what a message of the"
+                " chat takes that was kept.",
+            ),
             content_html=text(),
             **written,
             status=text(enum=[Status.PUBLISHED, Status.PENDING]),
+            said_at=SAID_AT,
         ),
         "Replies": record(total=COUNT, replies=array(ref("Reply"))),
+        "RepliesOf": record(
+            replies={
+                "type": "object",
+                "description": "By the comments' ids, of those that are there; oldest first.",
+                "additionalProperties": ref("Replies"),
+                "examples": [{}],
+            }
+        ),
         "Preview": record(content_html=text()),
         "Counts": {
             "type": "object",
@@ -341,60 +374,6 @@ def _answers(config: Config) -> dict[str, Schema]:
             users=COUNT, sites=COUNT, comments=COUNT, replies=COUNT, messages=COUNT
         ),
         "Health": record(version=text(1), uptime=COUNT | {"description": "Seconds."}),
-    }
-
-
-def _export() -> dict[str, Schema]:
-    """Everything about one person: near to how it is stored."""
-    status = text(enum=list(Status))
-    where = {"id": ID, "site_id": ID, "slug": SLUG}
-    written = {"created_at": TIME, "deleted_at": TIME_OR_NEVER}
-    texts = {"content": text(), "status": status, "edited": FLAG, "updated_at": TIME, **written}
-    return {
-        "Export": record(
-            exported_at=TIME,
-            user=record(
-                id=ID,
-                mixin_user_id=UUID,
-                mixin_identity_number=text(1),
-                full_name=text(),
-                mvm_public_key=text(),
-                avatar_url=text(),
-                is_guest=FLAG,
-                lang=text(),
-                banned_until=TIME_OR_NEVER,
-                ban_reason=text(),
-                created_at=TIME,
-                updated_at=TIME,
-            ),
-            identities=array(
-                record(provider=text(1), subject=text(), name=text(), created_at=TIME)
-            ),
-            sessions=array(
-                record(
-                    scope=text(enum=list(Scope)),
-                    method=text(),
-                    created_at=TIME,
-                    expires_at=TIME,
-                    last_used_at=TIME,
-                )
-            ),
-            roles=array(record(site_id=ID_OR_0, role=text(1), granted_by=text(), created_at=TIME)),
-            messages=array(
-                record(
-                    **where,
-                    message_id=UUID,
-                    category=text(1),
-                    data=text(),
-                    status=status,
-                    seq=PLACE_OR_NONE,
-                    **written,
-                )
-            ),
-            comments=array(record(**where, **texts, favor_count=COUNT)),
-            replies=array(record(**where, **texts, comment_id=ID, reply_to=ID_OR_0)),
-            favourites=array(record(id=ID, comment_id=ID, created_at=TIME)),
-        )
     }
 
 
