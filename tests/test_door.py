@@ -146,7 +146,13 @@ PLAIN = [
     request("GET", "/talkee%2Ejs"),
     *(
         request("GET", target, {"Accept-Encoding": accepted, **more})
-        for target in ("/talkee.js", "/widget/comments.js", "/widget/words/de-AT.js", "/", "/admin")
+        for target in (
+            "/talkee.js",
+            "/widget/comments.js",
+            "/widget/words/de-AT.json",
+            "/",
+            "/admin",
+        )
         for accepted in ("gzip", "gzip;q=0")
         for more in ({}, {"If-None-Match": "*"}, {"Origin": "https://blog.example.com"})
     ),

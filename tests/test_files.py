@@ -149,36 +149,36 @@ async def test_a_page_of_ours_varies_by_what_asks_for_it_too(browser: Browser) -
 @pytest.mark.parametrize(
     ("tag", "name"),
     [
-        ("de", "de.js"),
-        ("DE", "de.js"),
-        ("de-AT", "de.js"),
-        ("pt", "pt.js"),
-        ("pt-BR", "pt-br.js"),
-        ("pt-PT", "pt.js"),
-        ("zh-TW", "zh.js"),
-        ("zh-Hant-HK", "zh.js"),
-        ("zhHans", "zh.js"),
-        ("zhHant", "zh.js"),
-        ("sr-Latn", "sr-Latn.js"),
-        ("tlh", "en.js"),
-        ("en-GB", "en.js"),
-        ("d", "en.js"),
-        ("-", "en.js"),
-        ("de--", "de.js"),
+        ("de", "de.json"),
+        ("DE", "de.json"),
+        ("de-AT", "de.json"),
+        ("pt", "pt.json"),
+        ("pt-BR", "pt-br.json"),
+        ("pt-PT", "pt.json"),
+        ("zh-TW", "zh.json"),
+        ("zh-Hant-HK", "zh.json"),
+        ("zhHans", "zh.json"),
+        ("zhHant", "zh.json"),
+        ("sr-Latn", "sr-Latn.json"),
+        ("tlh", "en.json"),
+        ("en-GB", "en.json"),
+        ("d", "en.json"),
+        ("-", "en.json"),
+        ("de--", "de.json"),
     ],
 )
 def test_a_language_gets_the_words_that_fit_it_best(tag: str, name: str) -> None:
-    there = {"en.js", "de.js", "zh.js", "pt.js", "pt-br.js", "sr-Latn.js"}
+    there = {"en.json", "de.json", "zh.json", "pt.json", "pt-br.json", "sr-Latn.json"}
     assert words_for(tag, there) == name
 
 
 @pytest.mark.parametrize("tag", ["tlh", "zhHans", "x" * 35, "i-default", "de-1996"])
 async def test_every_language_gets_words(tag: str, browser: Browser) -> None:
-    status, body, headers = await browser.get(f"/widget/words/{tag}.js", {})
+    status, body, headers = await browser.get(f"/widget/words/{tag}.json", {})
     assert status == 200
     name = words_for(tag, widget.WORDS.names())
     assert body == widget.WORDS.get(name).body
-    assert headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert headers["Content-Type"] == "application/json; charset=utf-8"
 
 
 @pytest.mark.parametrize(
@@ -189,15 +189,16 @@ async def test_every_language_gets_words(tag: str, browser: Browser) -> None:
         "/widget/none.js",
         "/widget/..%2ftalkee.js",
         "/widget/../__init__.py",
-        "/widget/words%2fen.js",
+        "/widget/words%2fen.json",
         "/widget/words/%2e%2e%2fcomments.js",
-        "/widget/words/en_GB.js",
-        "/widget/words/.js",
-        f"/widget/words/{'x' * 36}.js",
+        "/widget/words/en_GB.json",
+        "/widget/words/.json",
+        f"/widget/words/{'x' * 36}.json",
         "/widget/words/en",
         "/widget/words/en.css",
-        "/widget/words/d%C3%A9.js",
-        "/widget/words/de%00.js",
+        "/widget/words/en.js",
+        "/widget/words/d%C3%A9.json",
+        "/widget/words/de%00.json",
     ],
 )
 async def test_nothing_but_the_widget_is_found_there(path: str, browser: Browser) -> None:
@@ -213,8 +214,8 @@ async def test_any_page_may_load_the_widget(path: str, browser: Browser) -> None
     status, _, headers = await browser.get(path, {"Origin": "https://anywhere.example"})
     assert status == 200
     assert headers["Access-Control-Allow-Origin"] == "*"
-    kind = "css" if path.endswith(".css") else "javascript"
-    assert headers["Content-Type"] == f"text/{kind}; charset=utf-8"
+    kinds = {"css": "text/css", "js": "text/javascript", "json": "application/json"}
+    assert headers["Content-Type"] == f"{kinds[path.rpartition('.')[2]]}; charset=utf-8"
 
 
 def test_the_front_door_knows_the_parts_of_the_widget() -> None:
@@ -230,11 +231,11 @@ def test_a_folder_gives_what_pages_can_load_and_nothing_else(tmp_path: Path) -> 
     (tmp_path / "old.js").mkdir()
     (tmp_path / "chat.js").write_text("1")
     (tmp_path / "notes.txt").write_text("2")
-    (tmp_path / "words" / "en.js").write_text("3")
+    (tmp_path / "words" / "en.json").write_text("3")
     folder = Folder(tmp_path)
     assert folder.names() == {"chat.js"}
     assert folder.get("chat.js").body == b"1"
-    for name in ("notes.txt", "words", "words/en.js", "../chat.js", "old.js", "none.js", ""):
+    for name in ("notes.txt", "words", "words/en.json", "../chat.js", "old.js", "none.js", ""):
         assert folder.find(name) is None
     assert Folder(tmp_path / "none").names() == frozenset()
 

@@ -44,7 +44,7 @@ async def get_words(request: Request) -> Answer:
 
 
 def words_for(tag: str, names: Collection[str]) -> str:
-    """The file, of those named like `pt-br.js`, that fits a language tag best.
+    """The file, of those named like `pt-br.json`, that fits a language tag best.
 
     What stands at the tag's end is left off until there is one (RFC 4647, section 3.4).
     """

@@ -461,7 +461,7 @@ OPERATIONS: dict[Handler, Operation] = {
     ),
     widget.get_part: Operation(file("text/*", "ETag"), errors=(NotFound,)),
     widget.get_words: Operation(
-        file("text/javascript; charset=utf-8", "ETag"),
+        bare({"type": "object", "required": ["lang", "dir"]}, "ETag"),
         errors=(NotFound,),
         notes="`pt-BR` gets `pt` where there is no `pt-BR`, and any other tag English.",
     ),
