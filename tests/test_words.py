@@ -13,6 +13,9 @@ import pytest
 
 from talkee_lite.api import widget
 from talkee_lite.api.files import Folder
+from talkee_lite.auth import LOGINS
+from talkee_lite.errors import all_refusals
+from talkee_lite.models import UserKind
 
 from .harness import config_in, running
 
@@ -154,6 +157,16 @@ def asked_by_name() -> set[str]:
 def test_every_text_that_the_widget_asks_for_is_there() -> None:
     assert asked_by_name() <= set(words("en")) - ABOUT
     assert len(asked_by_name()) > 30
+
+
+def test_no_text_is_there_for_nothing() -> None:
+    """One that is not asked for by its name stands in a table, or is a code of the server's."""
+    # What stands there for looks, or for browsers, is no text.
+    rest = re.sub(r'\b(part|className|role|type): "[^"]*"|enterKeyHint: [^,]*,', "", sources())
+    quoted = set(re.findall(r"""["'](\w+)["']""", rest))
+    codes = {refusal.code for refusal in all_refusals()} | set(LOGINS) | set(UserKind)
+    unused = set(words("en")) - ABOUT - asked_by_name() - quoted - codes
+    assert not unused
 
 
 # Another language.
