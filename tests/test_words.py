@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -200,6 +201,29 @@ async def test_a_browser_gets_the_texts_as_they_stand_in_the_file(
     ):
         assert response.headers["Content-Type"] == "application/json; charset=utf-8"
         assert await response.json() == words(lang)
+
+
+READER = """
+  import { wordsOf } from "./words.mjs";
+  const [base, ...languages] = process.argv.slice(1);
+  const said = async (language) => (await wordsOf(base, language))("reply");
+  console.log(JSON.stringify(await Promise.all(languages.map(said))));
+"""
+
+
+async def test_a_page_may_name_its_language_in_any_way(tmp_path: Path) -> None:
+    shutil.copy(WIDGET / "words.js", tmp_path / "words.mjs")
+    pages = {"de": "de", "de_AT": "de", "zh_Hans_CN": "zh", "zh-TW": "zh", "FR": "fr", "tlh": "en"}
+    pages |= dict.fromkeys(("deutsch, english", "{{ lang }}", "/", "é", "en.json#"), "en")
+    async with running(config_in(tmp_path)) as server:
+        run = await asyncio.create_subprocess_exec(
+            *("node", "--input-type=module", "-e", READER, f"{server.url}/", *pages),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said = json.loads((await run.communicate())[0])
+    wanted = {page: words(lang)["reply"] for page, lang in pages.items()}
+    assert dict(zip(pages, said, strict=True)) == wanted
 
 
 def test_the_documentation_names_every_language() -> None:

@@ -1,8 +1,15 @@
 // Texts in the reader's language: one file each in words/, of which the server sends the nearest.
 
+// Pages say `en_US` too, or what is no language at all.
+const textsIn = async (base, language) => {
+  const of = (tag) => fetch(`${base}widget/words/${encodeURIComponent(tag)}.json`);
+  const answer = await of(language.replaceAll("_", "-"));
+  return (answer.ok ? answer : await of("en")).json();
+};
+
 // `t(key, values)`, undefined where there is no such text, and how times are written.
 export const wordsOf = async (base, language) => {
-  const texts = await (await fetch(`${base}widget/words/${language}.json`)).json();
+  const texts = await textsIn(base, language);
   const { lang } = texts;
   const plural = new Intl.PluralRules(lang);
   const ago = new Intl.RelativeTimeFormat(lang, { numeric: "auto" });
