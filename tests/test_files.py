@@ -10,15 +10,15 @@ import aiohttp
 import pytest
 
 from talkee_lite.api import plain_routes, widget
+from talkee_lite.api.bundle import FILES
 from talkee_lite.api.files import Folder, takes_gzip
-from talkee_lite.api.pages import FILES
 from talkee_lite.api.widget import words_for
 
 from .harness import Server, config_in, exchange, running
 
 PATHS = [
     *(f"/{name}" for name in FILES),
-    *(f"/widget/{name}" for name in sorted(widget.PARTS.names())),
+    *(f"/widget/{name}" for name in sorted(widget.NAMES)),
     *(f"/widget/words/{name}" for name in sorted(widget.WORDS.names())),
     "/",
     "/admin",
@@ -219,7 +219,7 @@ async def test_any_page_may_load_the_widget(path: str, browser: Browser) -> None
 
 
 def test_the_front_door_knows_the_parts_of_the_widget() -> None:
-    for name in widget.PARTS.names():
+    for name in widget.NAMES:
         assert plain_routes()["GET", f"/widget/{name}"] is widget.get_part
 
 

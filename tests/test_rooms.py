@@ -454,7 +454,7 @@ async def test_one_trailing_slash_is_ignored_and_two_are_not(
 ) -> None:
     path = path.replace("{id}", "1").replace("{reply_id}", "1").replace("{site_id}", "1")
     path = path.replace("{message_id}", str(uuid.uuid4())).replace("{lang}", "de")
-    path = path.replace("{name}", min(widget.PARTS.names(), default="none.js"))
+    path = path.replace("{name}", min(widget.NAMES, default="none.js"))
     plain, slashed = [
         await raw_call(server, spelled, method=method)
         if path.startswith(("/api", "/ws", "/hc")) and not path.endswith(".svg")

@@ -69,6 +69,7 @@ PURE = {
     "logs",
     "markdown",
     "markup",
+    "minifying",
     "models",
     "names",
     "protocol",
@@ -76,6 +77,7 @@ PURE = {
     "text",
     "verbatim",
     "version",
+    "widget_parts",
 }
 
 

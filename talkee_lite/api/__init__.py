@@ -124,7 +124,7 @@ def plain_routes() -> dict[tuple[str, str], Handler]:
     And each part of the widget: whoever loads them goes on by the same connection.
     """
     plain = [route for route in ROUTES if "{" not in route[1]]
-    plain += [("GET", f"/widget/{name}", widget.get_part) for name in widget.PARTS.names()]
+    plain += [("GET", f"/widget/{name}", widget.get_part) for name in widget.NAMES]
     found = {
         (method, spelled): handler
         for method, path, handler in plain

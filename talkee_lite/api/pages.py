@@ -8,7 +8,8 @@ from importlib.resources import files
 from ..protocol import dump_json
 from .context import services_of
 from .exchange import Answer, Request
-from .files import File, Folder, answer_file, answer_packed, content_type_of
+from .files import File, Folder, answer_file, answer_packed
+from .widget import BUNDLE
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -18,18 +19,15 @@ PAGE_POLICY = (
 PAGE_HEADERS = {"Content-Security-Policy": PAGE_POLICY, "Referrer-Policy": "no-referrer"}
 
 WEB = Folder(files("talkee_lite") / "web")
-FILES = {
-    name: content_type_of(name)
-    for name in ("talkee.js", "thread.css", "welcome.css", "admin.js", "admin.css")
-}
-"""What pages load from beside them, and what it is."""
 
 
 async def get_file(request: Request) -> Answer:
     """A script or style sheet; any page may load it."""
     services_of(request)
     # By the route: an address may spell it in other ways.
-    return answer_packed(request, WEB.get(request.route.rstrip("/").rpartition("/")[2]))
+    file = await BUNDLE.find(request.route.rstrip("/").rpartition("/")[2])
+    assert file is not None, request.route
+    return answer_packed(request, file)
 
 
 async def get_document(request: Request) -> Answer:

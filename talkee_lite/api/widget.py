@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 
 from ..errors import NotFound
+from .bundle import Bundle
 from .context import services_of
 from .exchange import Answer, Request
 from .files import Folder, answer_packed
 
-PARTS = Folder(files("talkee_lite") / "web" / "widget")
+PARTS: Mapping[str, Sequence[str]] = {}
+"""What pages load, and the modules in `web/widget/` that each part is made of."""
+STYLES: Sequence[str] = ()
+NAMES = frozenset([*PARTS, *STYLES])
+BUNDLE = Bundle(PARTS, STYLES)
 WORDS = Folder(files("talkee_lite") / "web" / "widget" / "words")
 
 # Letters, digits and hyphens, as RFC 5646 has them, in the length that its section 4.4.1 counts on.
@@ -26,7 +31,7 @@ async def get_part(request: Request) -> Answer:
     services_of(request)
     # The front door knows each by its address.
     name = request.match.get("name") or request.route.rpartition("/")[2]
-    part = PARTS.find(name)
+    part = await BUNDLE.find(f"widget/{name}")
     if part is None:
         raise NotFound
     return answer_packed(request, part)

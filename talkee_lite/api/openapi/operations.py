@@ -76,9 +76,11 @@ from .. import (
     users,
     widget,
 )
+from ..bundle import FILES
 from ..documents import ATOM
 from ..documents import HTML as HTML_PAGE
 from ..exchange import Handler
+from ..files import content_type_of
 from .parts import (
     FORM,
     HTML,
@@ -118,7 +120,7 @@ PATH: dict[str, Schema] = {
     "reply_id": ID,
     "message_id": UUID,
     "site_id": ID,
-    "name": {"type": "string", "enum": sorted(widget.PARTS.names())},
+    "name": {"type": "string", "enum": sorted(widget.NAMES)},
     "lang": text(1, 35, pattern="^[A-Za-z0-9-]+$", examples=["pt-BR"]),
 }
 """What stands in a path, by the name that the route table gives it."""
@@ -456,9 +458,7 @@ OPERATIONS: dict[Handler, Operation] = {
     status.get_statistics: Operation(data(ref("Statistics")), (NO_PAGE,)),
     status.health: Operation(bare(ref("Health"))),
     pages.get_document: Operation(Answer({"type": "object"}, headers=("ETag",))),
-    pages.get_file: Operation(
-        file({f"/{name}": content_type for name, content_type in pages.FILES.items()}, "ETag")
-    ),
+    pages.get_file: Operation(file({f"/{name}": content_type_of(name) for name in FILES}, "ETag")),
     widget.get_part: Operation(file("text/*", "ETag"), errors=(NotFound,)),
     widget.get_words: Operation(
         bare({"type": "object", "required": ["lang", "dir"]}, "ETag"),

@@ -1,0 +1,289 @@
+"""The widget's modules joined: one scope for each part, and what must not be joined is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talkee_lite.minifying import minified
+from talkee_lite.widget_parts import JoinError, join
+
+PARTS = {
+    "core.js": ("dom.js", "words.js"),
+    "chat.js": ("room.js", "chat.js"),
+    "more.js": ("more.js",),
+}
+TEXTS = {
+    "dom.js": """// What everything draws with.
+let made = 0;
+
+export const make = (name, ...more) => ({ name, more, made: ++made });
+
+export function button(label) {
+  return make("button", label);
+}
+""",
+    "words.js": """import { make } from "./dom.js";
+
+export const wordsOf = (lang) => make(`words ${lang}`).name
+""",
+    "room.js": """
+export const EMPTY = { items: [] };
+export const heard = (state, item) => ({ ...state, items: [...state.items, item] });
+export class Room {
+  static most = 2;
+}
+""",
+    "chat.js": """import {
+  button,
+  make,
+} from "./dom.js";
+import { EMPTY, heard } from "./room.js";
+import { wordsOf } from "./words.js";
+
+export const mount = async (lang) => {
+  const { more, panel } = await import("./more.js");
+  const state = heard(heard(EMPTY, wordsOf(lang)), more());
+  return { ...state, button: button("Go").more, made: make("p").made, panel: panel.name };
+};
+""",
+    "more.js": """import { make } from "./dom.js";
+import { Room } from "./room.js";
+
+export const more = () => Room.most;
+export async function later() {}
+export const panel = make("panel");
+""",
+}
+ANSWER = {"items": ["words en", 2], "button": ["Go"], "made": 4, "panel": "panel"}
+
+
+def lines(part: str) -> list[str]:
+    """A part's lines."""
+    return join(TEXTS, PARTS)[part].split("\n")
+
+
+def node(folder: Path, texts: Mapping[str, str]) -> object:
+    """What the chat gives when node loads it of these files."""
+    if shutil.which("node") is None:
+        pytest.fail("node is missing; Debian has it in the package nodejs")
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    (folder / "package.json").write_text('{"type": "module"}')
+    script = (
+        'import("./chat.js").then(async ({ mount }) =>'
+        ' console.log(JSON.stringify(await mount("en"))))'
+    )
+    done = subprocess.run(
+        ["node", "-e", script], cwd=folder, capture_output=True, text=True, check=True, timeout=30
+    )
+    return json.loads(done.stdout)
+
+
+# What comes out.
+
+
+def test_joined_or_not_and_minified_or_not_it_does_the_same(tmp_path: Path) -> None:
+    joined = join(TEXTS, PARTS)
+    small = minified(joined)
+    assert all(len(small[name]) < len(text) for name, text in joined.items())
+    for name, texts in {"plain": TEXTS, "joined": joined, "small": small}.items():
+        assert node(tmp_path / name, texts) == ANSWER
+
+
+def test_names_that_only_a_part_knows_are_shortened() -> None:
+    small = minified(join(TEXTS, PARTS))
+    assert "heard" not in small["chat.js"]
+    assert "made++" not in small["core.js"]
+    assert small["chat.js"].count("wordsOf") == 2  # once from its part, once into the function
+
+
+def test_a_part_imports_once_from_each_part() -> None:
+    assert [line for line in lines("chat.js") if line.startswith("import")] == [
+        'import{button,make,wordsOf}from"./core.js";'
+    ]
+    assert [line for line in lines("more.js") if line.startswith("import")] == [
+        'import{make}from"./core.js";',
+        'import{Room}from"./chat.js";',
+    ]
+    assert not any(line.startswith("import") for line in lines("core.js"))
+
+
+def test_a_part_exports_what_others_use_and_what_the_module_of_its_name_exports() -> None:
+    exports = {
+        name: re.findall(r"^export.*", text, re.M) for name, text in join(TEXTS, PARTS).items()
+    }
+    assert exports == {
+        "core.js": ["export const[button,make,wordsOf]=(()=>{"],
+        "chat.js": ["export const[Room,mount]=((button,make,wordsOf)=>{"],
+        "more.js": ["export const[later,more,panel]=((make,Room)=>{"],
+    }
+
+
+def test_a_part_that_nobody_needs_anything_of_exports_nothing(tmp_path: Path) -> None:
+    texts = {"a.js": "globalThis.a = 5;\n", "chat.js": "export const mount = () => a;\n"}
+    joined = join(texts, {"first.js": ["a.js"], "chat.js": ["chat.js"]})
+    assert "export" not in joined["first.js"]
+    main = {"chat.js": 'import "./first.js";' + joined["chat.js"], "first.js": joined["first.js"]}
+    assert node(tmp_path / "it", main) == 5
+
+
+def test_what_is_imported_when_needed_stays() -> None:
+    assert '  const { more, panel } = await import("./more.js");' in lines("chat.js")
+    other = 'export const f = () => [import(address), import.meta.url];\nimport("./more.js");\n'
+    text = join({"f.js": other, "more.js": ""}, {"f.js": ["f.js"], "more.js": ["more.js"]})["f.js"]
+    assert other.removeprefix("export ").strip() in text
+
+
+def test_nothing_makes_nothing() -> None:
+    assert join({}, {}) == {}
+    assert join({}, {"core.js": ()}) == {"core.js": "(()=>{\n\n;return[]})();\n"}
+
+
+NAMES = st.from_regex(r"[A-Za-z_$][A-Za-z0-9_$]{3,9}", fullmatch=True)
+
+
+@given(st.lists(NAMES, unique=True, min_size=1, max_size=8), st.data())
+def test_every_name_arrives_where_it_is_used(names: Sequence[str], data: st.DataObject) -> None:
+    """Modules of which each uses some names of those before, cut into parts anywhere."""
+    texts: dict[str, str] = {}
+    uses: dict[str, set[str]] = {}
+    for n, name in enumerate(names):
+        used = data.draw(st.sets(st.sampled_from(names[:n]))) if n else set()
+        text = "".join(f'import {{ {u} }} from "./{names.index(u)}.js";\n' for u in used)
+        texts[f"{n}.js"] = f"{text}export const {name} = [{', '.join(used)}];\n"
+        uses[f"{n}.js"] = used
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(names)))) | {0, len(names)})
+    table = {
+        f"part{start}.js": [f"{n}.js" for n in range(start, end)] for start, end in pairwise(cuts)
+    }
+    joined = join(texts, table)
+    exports = {}
+    for part, text in joined.items():
+        out = re.search(r"^export const\[(.*)\]=", text, re.M)
+        exports[part] = set(out[1].split(",")) if out else set()
+    for part, text in joined.items():
+        inside = {names[int(module.removesuffix(".js"))] for module in table[part]}
+        imported = set()
+        for found, of in re.findall(r'import\{(.*?)\}from"\./(.*?)";', text):
+            assert of != part
+            assert exports[of].issuperset(found.split(","))
+            imported |= set(found.split(","))
+        assert set().union(*(uses[module] for module in table[part])) - inside == imported
+        assert exports[part] <= inside
+
+
+@given(st.text(), st.text())
+def test_whatever_modules_hold_it_is_joined_or_refused_with_its_line(one: str, two: str) -> None:
+    try:
+        join({"a.js": one, "b.js": two}, {"p.js": ["a.js"], "b.js": ["b.js"]})
+    except JoinError as error:
+        assert re.match(r"[ab]\.js:\d+: ", str(error))
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'import * as dom from "./dom.js";',
+        'import dom from "./dom.js";',
+        'import dom, { make } from "./dom.js";',
+        'import "./dom.js";',
+        'import { make as m } from "./dom.js";',
+        'import { , make } from "./dom.js";',
+        'import {} from "./dom.js";',
+        "import { make } from './dom.js';",
+        'import { make } from "./dom.js"',
+        'import { make } from "../dom.js";',
+        'import { make } from "dom.js";',
+        'import { make } from "https://elsewhere.example/dom.js";',
+        'import { none } from "./dom.js";',
+        'import { made } from "./dom.js";',
+        'import { make } from "./none.js";',
+        '  import { make } from "./dom.js";',
+        'import { later } from "./last.js";',
+        "export default 1;",
+        "export {};",
+        "export { one };",
+        'export * from "./dom.js";',
+        'export { make } from "./dom.js";',
+        "export let two = 2;",
+        "export const { two } = one;",
+        "  export const two = 2;",
+        "const { two } = one;",
+        "const [two] = [one];",
+        "let two, three;",
+        "export const one = 2;",
+        "const make = 1;",
+        "function made() {}",
+        "class make {}",
+        'import("./dom.js");',
+        "import('./none.js');",
+        'const two = () => import( "https://elsewhere.example/x.js");',
+        "const two = () => import(`./${name}.js`);",
+    ],
+)
+def test_what_is_not_plain_is_refused_and_its_line_named(line: str) -> None:
+    texts = {
+        "dom.js": "let made = 0;\nexport const make = () => made;\n",
+        "this.js": f"// A module.\nexport const one = 1;\n{line}\n",
+        "last.js": "export const later = 1;\n",
+    }
+    with pytest.raises(JoinError, match=r"^this\.js:3: "):
+        join(texts, {"core.js": ("dom.js", "this.js", "last.js")})
+
+
+def test_a_name_stands_once_in_a_part_wherever_it_comes_from() -> None:
+    texts = {
+        "a.js": "export const same = 1;\n",
+        "b.js": "export const same = 2;\n",
+        "c.js": 'import { same } from "./a.js";\n',
+        "d.js": '\nimport { same } from "./b.js";\n',
+        "e.js": "\n\nconst same = 3;\n",
+    }
+    apart = {"1.js": ["a.js"], "2.js": ["b.js"]}
+    for modules, place in (
+        (["c.js", "d.js", "e.js"], "d.js:2"),
+        (["e.js", "c.js", "d.js"], "c.js:1"),
+    ):
+        with pytest.raises(JoinError, match=f"^{place}: same "):
+            join(texts, apart | {"3.js": modules})
+    with pytest.raises(JoinError, match=r"^e\.js:3: same "):
+        join(texts, apart | {"3.js": ["c.js", "e.js"], "4.js": ["d.js"]})
+    join(texts, apart | {"3.js": ["c.js"], "4.js": ["d.js"], "5.js": ["e.js"]})
+
+
+def test_parts_do_not_need_each_other_in_a_circle() -> None:
+    texts = {
+        "a.js": 'import { b } from "./b.js";\nexport const a = 1;\n',
+        "b.js": 'import { a } from "./a.js";\nexport const b = 1;\n',
+    }
+    with pytest.raises(JoinError, match="need each other"):
+        join(texts, {"1.js": ["a.js"], "2.js": ["b.js"]})
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        ({"1.js": ["a.js"]}, "b.js"),
+        ({"1.js": ["a.js", "b.js", "c.js"]}, "c.js"),
+        ({"1.js": ["a.js", "b.js"], "2.js": ["a.js"]}, "a.js"),
+    ],
+)
+def test_every_module_is_there_and_stands_in_one_part(
+    parts: dict[str, list[str]], name: str
+) -> None:
+    with pytest.raises(JoinError, match=f"^{re.escape(name)}:1: "):
+        join({"a.js": "", "b.js": ""}, parts)
