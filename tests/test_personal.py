@@ -57,7 +57,7 @@ async def test_an_export_holds_everything(server: Server) -> None:
     data = exported["data"]
     assert set(data) == {
         *("exported_at", "user", "identities", "sessions", "roles"),
-        *("messages", "comments", "replies", "favourites"),
+        *("messages", "comments", "replies", "favourites", "kept"),
     }
     assert (data["user"]["full_name"], data["user"]["is_guest"]) == ("Ann", True)
     assert [one["provider"] for one in data["identities"]] == ["guest"]

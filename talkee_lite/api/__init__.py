@@ -96,13 +96,27 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 def add_routes(app: web.Application) -> None:
     """Give `app` every route of the table, with and without a trailing slash."""
     for method, path, handler in ROUTES:
-        for spelled in {path, path.rstrip("/") + "/"}:
+        known = _without_names(path)
+        for spelled in {known, known.rstrip("/") + "/"}:
             app.router.add_route(method, spelled, adapt(handler), expect_handler=expect)
             if method == "GET":
                 app.router.add_route("HEAD", spelled, adapt(handler), expect_handler=expect)
     # Mounted below a path, our page is asked for without its slash too; what it loads is
     # relative to it, so it is not answered there.
     app.router.add_route("GET", "", adapt(pages.add_slash))
+
+
+def _without_names(path: str) -> str:
+    """A path for the router, in which a last parameter is nothing that another path has there.
+
+    `/api/comments/{id}` is not `/api/comments/keep`, which takes other methods.
+    """
+    start, _, last = path.rpartition("/")
+    places = [other.rpartition("/") for _, other, _ in ROUTES]
+    names = {name for before, _, name in places if before == start and "{" not in name} - {""}
+    if not names or not (last.startswith("{") and last.endswith("}")):
+        return path
+    return f"{start}/{{{last[1:-1]}:(?!({'|'.join(sorted(names))})/?$)[^/]+}}"
 
 
 LIGHT: frozenset[Handler] = frozenset(
