@@ -60,7 +60,7 @@ export const openView = async (host, options) => {
     end: () => ends.abort(),
     // What a refusal means, in the reader's language where there is a text for it.
     explain: (error) => {
-      const said = t(error.error, { n: error.wait }) ?? (error.status ? error.message : t("failed"));
+      const said = t(error.error, { n: error.wait || 1 }) ?? (error.status ? error.message : t("failed"));
       return error.suggestion ? `${said} ${t("try_name", { name: error.suggestion })}` : said;
     },
     // What the owner alone can cure; on their own machine it is said on the page.
