@@ -168,6 +168,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     by_time = query.get("order_by") in ("created_at", "created_at_asc") and not query.get("offset")
     if _is_number(query.get("after_id")) and not by_time:
         del query["after_id"]
+    if _is_number(query.get("from_id")) and (not by_time or _is_number(query.get("after_id"))):
+        del query["from_id"]
     if _is_number(query.get("before")) and _is_number(query.get("after")):
         del query["before"]
 

@@ -20,7 +20,8 @@ from ...version import VERSION
 from .. import ROUTES
 from ..exchange import Handler
 from .exports import export_shapes
-from .operations import BODY, EVERY, FORM_BODY, HEADERS, OPERATIONS, PATH, REPLAYED, TAGS
+from .needs import BODY, EVERY, FORM_BODY
+from .operations import HEADERS, OPERATIONS, PATH, REPLAYED, TAGS
 from .parts import JSON, Answer, Operation, Parameter, Schema, ref
 from .shapes import shapes
 from .webhooks import notices, webhooks

@@ -8,25 +8,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...chat import MOST_LISTED as MOST_MESSAGES
-from ...comment_lists import BY_TIME, LISTED, MOST_ASKED, MOST_LISTED
+from ...comment_lists import BY_TIME, MOST_ASKED, MOST_LISTED
 from ...errors import (
     AlreadyKept,
-    BadRequest,
     Banned,
     CommentDeleted,
-    CommentNotFound,
-    ExpectationFailed,
     Forbidden,
     FormExpired,
     GuestWithoutRole,
-    InternalError,
-    InvalidBody,
     InvalidContent,
     InvalidData,
     InvalidFilter,
     InvalidMessageId,
     InvalidName,
-    InvalidOrderBy,
     InvalidPage,
     InvalidPassword,
     InvalidReplyTo,
@@ -45,18 +39,12 @@ from ...errors import (
     OriginNotAllowed,
     PageNotFound,
     RateLimited,
-    ReplyNotFound,
-    RequestTimeout,
     RoomClosed,
     SignInFailed,
     SiteInSettings,
     SiteNotFound,
-    TooLarge,
     TooManyConnections,
-    Unauthorized,
-    Unavailable,
     UnsupportedCategory,
-    UnsupportedMediaType,
     UpgradeRequired,
     UpstreamFailed,
     UserNotFound,
@@ -81,12 +69,29 @@ from ..documents import ATOM
 from ..documents import HTML as HTML_PAGE
 from ..exchange import Handler
 from ..files import content_type_of
+from .needs import (
+    ADMIN,
+    CHANGES,
+    COMMENT,
+    FEED,
+    LISTING_ERRORS,
+    MAY_TOKEN,
+    MODERATES,
+    NO_PAGE,
+    PAGE,
+    PART,
+    REPLY,
+    SITE_ID,
+    STATE,
+    TOKEN,
+    WINDOW,
+    WRITES,
+)
 from .parts import (
     FORM,
     HTML,
     NOTHING,
     Answer,
-    Need,
     Operation,
     Parameter,
     Schema,
@@ -141,67 +146,6 @@ HEADERS: dict[str, Schema] = {
     "Sec-WebSocket-Version": {"const": "13"},
 }
 REPLAYED = "Idempotent-Replayed"
-
-# What operations have in common.
-
-EVERY = Need((BadRequest, ExpectationFailed, InternalError, Unavailable))
-SITE_ID = Parameter(
-    "site_id",
-    ID,
-    "The site. The header `X-TALKEE-SITE-ID` counts more where it is given.",
-    required=True,
-)
-PAGE_SLUG = Parameter(
-    "slug",
-    SLUG,
-    "The page, usually by its path. The header `X-TALKEE-SITE-SLUG`, percent-encoded, counts more"
-    " where it is given.",
-    required=True,
-)
-PAGE = Need((InvalidSiteId, SiteNotFound, InvalidSlug, OriginNotAllowed), (SITE_ID, PAGE_SLUG))
-"""It is about a page of a site, which is a room as well."""
-NO_PAGE = Need((OriginNotAllowed,))
-"""It names no site: any site's pages may call it."""
-# Forbidden: an admin's token, sent by a page that is not our own.
-TOKEN = Need((Unauthorized, Forbidden), security=({"token": []},))
-MAY_TOKEN = Need((Unauthorized, Forbidden), security=({"token": []}, {}))
-BODY = Need((UnsupportedMediaType, TooLarge, RequestTimeout, InvalidBody))
-"""Comes with each `body`."""
-FORM_BODY = Need((UnsupportedMediaType, TooLarge, RequestTimeout))
-"""Comes with each `body` that is a form."""
-CHANGES = Need((Banned, RateLimited))
-MODERATES = Need((Forbidden,))
-ADMIN = Need((Unauthorized, Forbidden, Banned), security=({"token": []},))
-"""The token is an admin's, with the scope `admin`."""
-WRITES = Need((Banned, RoomClosed, RateLimited))
-COMMENT = Need((CommentNotFound,))
-REPLY = Need((CommentNotFound, ReplyNotFound))
-
-PART = Need(
-    (SiteNotFound, InvalidSlug, CommentNotFound),
-    (
-        Parameter("slug", SLUG, "The page, usually by its path.", required=True),
-        Parameter("comment", NUMBER, "This comment alone, with its replies."),
-        Parameter("after", NUMBER, "From behind this comment on; with `comment`, this reply."),
-        Parameter("reply", NUMBER, "With `comment`, not `after`: where this reply stands."),
-    ),
-)
-"""It is about a part of a page's comments."""
-FEED = Need((SiteNotFound, OriginNotAllowed))
-STATE = ("ETag", "Last-Modified")
-
-# What queries hold.
-
-WINDOW = (
-    Parameter("limit", number(1, MOST_LISTED, default=LISTED)),
-    Parameter("offset", number(0, MOST_NUMBER, default=0)),
-    Parameter(
-        "after_id",
-        NUMBER,
-        "In the orders of time: go on behind the one with this id, instead of by `offset`.",
-    ),
-)
-LISTING_ERRORS = (InvalidPage, InvalidOrderBy)
 
 OPERATIONS: dict[Handler, Operation] = {
     messages.open_socket: Operation(
