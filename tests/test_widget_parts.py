@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talkee_lite.api import widget
 from talkee_lite.minifying import minified
 from talkee_lite.widget_parts import JoinError, join
 
+WIDGET = Path(__file__).parent.parent / "talkee_lite" / "web" / "widget"
 PARTS = {
     "core.js": ("dom.js", "words.js"),
     "chat.js": ("room.js", "chat.js"),
@@ -287,3 +289,29 @@ def test_every_module_is_there_and_stands_in_one_part(
 ) -> None:
     with pytest.raises(JoinError, match=f"^{re.escape(name)}:1: "):
         join({"a.js": "", "b.js": ""}, parts)
+
+
+# The widget itself.
+
+
+def test_every_module_of_the_widget_stands_in_a_part() -> None:
+    """And no name twice, and nothing in them that a part cannot hold."""
+    modules = {file.name: file.read_text() for file in WIDGET.glob("*.js")}
+    parts = join(modules, widget.PARTS)
+    # What the first script asks for by name.
+    for name in ("comments.js", "chat.js"):
+        assert "export const[mount]=" in parts[name]
+    assert {file.name for file in WIDGET.glob("*.css")} == set(widget.STYLES)
+
+
+@pytest.mark.parametrize("name", widget.PARTS)
+async def test_node_understands_each_part_as_it_is_sent(name: str, tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.fail("node is missing; Debian has it in the package nodejs")
+    sent = await widget.BUNDLE.find(f"widget/{name}")
+    assert sent is not None
+    modules = {file.name: file.read_text() for file in WIDGET.glob("*.js")}
+    for number, text in enumerate((join(modules, widget.PARTS)[name], sent.body.decode())):
+        file = tmp_path / f"{number}.mjs"
+        file.write_text(text)
+        subprocess.run(["node", "--check", file], check=True, timeout=30)

@@ -12,9 +12,15 @@ from .context import services_of
 from .exchange import Answer, Request
 from .files import Folder, answer_packed
 
-PARTS: Mapping[str, Sequence[str]] = {}
+PARTS: Mapping[str, Sequence[str]] = {
+    "core.js": ("dom.js", "server.js", "link.js", "words.js", "view.js", "composer.js"),
+    "comments.js": ("thread.js", "comments.js"),
+    "chat.js": ("room.js", "chat.js"),
+    "quotes.js": ("quotes.js",),
+    "sign-in.js": ("sign-in.js",),
+}
 """What pages load, and the modules in `web/widget/` that each part is made of."""
-STYLES: Sequence[str] = ()
+STYLES: Sequence[str] = ("look.css",)
 NAMES = frozenset([*PARTS, *STYLES])
 BUNDLE = Bundle(PARTS, STYLES)
 WORDS = Folder(files("talkee_lite") / "web" / "widget" / "words")
