@@ -129,7 +129,7 @@ async def write(page: Page, text: str, name: str | None = None) -> None:
 
 async def shows(page: Page, *texts: str) -> None:
     """Just these comments and replies come to be shown, in this order."""
-    await expect(page.locator("article .text")).to_have_text(list(texts))
+    await expect(page.locator("article .body > .text")).to_have_text(list(texts))
 
 
 async def settled(page: Page) -> None:
