@@ -204,7 +204,7 @@ async def test_after_a_restart_of_the_server_it_is_up_to_date_again(
         await write(ben, "Me too", "Ben")
         await shows(ben, "Before", "Me too")
         assert await asyncio.to_thread(process.stop) == 0
-        await expect(ann.get_by_text("Connection lost. Trying again …")).to_be_visible()
+        await expect(ann.get_by_text("Connection lost. Trying again…")).to_be_visible()
         await write(ann, "While it was away")
         await expect(ann.get_by_role("alert").first).to_have_text("That did not work. Try again.")
         await expect(field(ann)).to_have_value("While it was away")
@@ -279,6 +279,7 @@ async def test_talk_kept_from_the_chat_says_who_said_it_when_and_who_kept_it(
     server: Server, host: Host, tabs: Tabs
 ) -> None:
     ann, ben = await someone(server, "Ann"), await someone(server, "Ben")
+    await say(server, ann["access_token"], "Before")
     page = await open_page(tabs, host, server)
     await alive(server, 1)
     said: list[Any] = []
@@ -291,11 +292,11 @@ async def test_talk_kept_from_the_chat_says_who_said_it_when_and_who_kept_it(
     stretch = {"from": said[0]["message_id"], "to": said[1]["message_id"], "room": SLUG}
     await call(server, "POST", "/keep", stretch, ben["access_token"])
     await button(page, "2 new").click()
-    await shows(page, "When is it?", "At *8*")
+    await shows(page, "Before", "When is it?", "At *8*")
     head = comment(page, "When is it?").locator("header").first
     await expect(head.locator(".author")).to_have_text("Ann")
-    await expect(head).to_contain_text("Kept from the chat by Ben")
+    await expect(head).to_contain_text("Saved from the chat by Ben")
     await expect(head.locator("time")).to_have_attribute("datetime", old)
     await expect(head.locator("time")).to_have_text("May 1, 2024")
-    await expect(reply(page, "At *8*").locator("header")).not_to_contain_text("Kept")
+    await expect(reply(page, "At *8*").locator("header")).not_to_contain_text("Saved")
     await faultless(page)
