@@ -38,7 +38,7 @@ export const mount = async (host, options) => {
   orders.ariaLabel = t(ORDERS[order]);
   const notice = make("p.notice");
   const status = make("p.status", { role: "status" });
-  const list = make("div.list");
+  const list = make("div.list", { tabIndex: -1 });
   const earlier = button("earlier", () => extend(true), "more");
   const more = button("more", () => extend(), "more");
   const fresh = button("fresh", () => {
@@ -49,11 +49,18 @@ export const mount = async (host, options) => {
   const empty = make("p.empty", {}, t("none_yet"));
   const say = (text) => (status.textContent = text);
 
+  // A list that is on its way may not have what one did meanwhile.
+  const did = (next) => {
+    isStale ||= isLoading;
+    set(next);
+  };
   // A new one of one's own is shown at once.
   const posted = (item) => {
-    set(put(state, item));
     view.tell("comment", item);
     landing = idOf(item);
+    // Between it and those that are shown there may be others, which come as one goes back.
+    if (!item.comment_id && isEndless()) load(item.id);
+    else did(put(state, item));
   };
   const main = composerOf(view, {
     label: t("write"),
@@ -65,15 +72,25 @@ export const mount = async (host, options) => {
     const { comments, ...rest } = await call("GET", `${pathOf()}&order_by=${order}&limit=${limit}${from}`);
     const ids = comments.filter((comment) => comment.reply_count).map(({ id }) => id);
     const { replies } = ids.length ? await call("GET", `replies${query}&of=${ids}`) : { replies: {} };
+    // What did not fit into one answer.
+    for (const [id, part] of Object.entries(replies)) {
+      while (part.replies.length < part.total) {
+        const behind = `&order_by=created_at_asc&limit=100&after_id=${part.replies.at(-1).id}`;
+        const next = await call("GET", `${pathOf(`/${id}/replies`)}${behind}`);
+        if (!next.replies[0]) break;
+        part.replies.push(...next.replies);
+      }
+    }
     const items = [...comments, ...Object.values(replies).flatMap((part) => part.replies)];
     return { ...rest, items, last: comments.at(-1)?.id, isFull: comments.length === limit };
   };
 
+  const isEndless = () => state.hasMore && order === "created_at_asc";
   const shownIds = () => arranged({ ...state, fresh: new Set() }).map(([{ id }]) => id);
 
   // All that is shown, once more, or the first of it; or from one comment on.
   const load = async (from, isAgain) => {
-    if (isLoading) return;
+    if (isLoading) return void (isStale = true);
     isLoading = true;
     isStale = false;
     try {
@@ -90,13 +107,19 @@ export const mount = async (host, options) => {
         next = `&after_id=${part.last}`;
         wanted -= 100;
       } while (part.isFull && wanted > 0);
-      const hasEarlier = Boolean(first && items[0] && part.total > items.length);
       const { total, revision } = part;
-      const answer = { items, total, revision, order, hasMore: part.isFull, hasEarlier };
-      const isAnew = from || first && !items[0];
+      // What was linked to is gone, or another page's.
+      if (first && !items[0] && total) {
+        state = EMPTY_THREAD;
+        landing = "";
+        isLoading = false;
+        return load();
+      }
+      const isPart = total > items.filter((item) => !item.comment_id).length;
+      const answer = { items, total, revision, order, hasMore: part.isFull && isPart, hasEarlier: first && isPart };
       // What was heard meanwhile is newer than the list; a smaller number for good is another database.
       if (revision < state.revision && !isAgain) isStale = true;
-      else set(loaded(isAnew ? EMPTY_THREAD : state, answer, server.user?.id));
+      else set(loaded(from ? EMPTY_THREAD : state, answer, server.user?.id));
       answers ??= server.user ? answersTo(state, server.user.id, before) : [];
       isLoaded = true;
     } catch (error) {
@@ -112,11 +135,18 @@ export const mount = async (host, options) => {
     try {
       const id = shownIds().at(isBefore ? 0 : -1);
       const { items, isFull } = await page(isBefore ? "created_at" : order, SIZE, `&after_id=${id}`);
-      set(extended(state, { items, [isBefore ? "hasEarlier" : "hasMore"]: isFull }));
+      const next = extended(state, { items });
+      const { element } = entries.get(`c${id}`);
+      const top = () => element.getBoundingClientRect().top;
+      const was = top();
+      set({ ...next, [isBefore ? "hasEarlier" : "hasMore"]: isFull && next.total > arranged(next).length });
+      // What is read stays where it is.
+      if (isBefore) requestAnimationFrame(() => scrollBy({ top: top() - was, behavior: "instant" }));
     } catch (error) {
       fail(error);
     }
     isLoading = false;
+    if (isStale) load();
   };
 
   const fail = (error) => {
@@ -131,13 +161,13 @@ export const mount = async (host, options) => {
     entry.element.scrollIntoView({ block: "center" });
     entry.element.focus({ preventScroll: true });
   };
-  // To one of them, wherever it is.
-  const land = (hash) => {
+  // To one of them, wherever it is; it is looked for once.
+  const land = (hash, isLast) => {
     const [, id, reply] = /^#?talkee-(\d+)-?(\d*)$/.exec(hash) ?? [];
-    landing = "";
-    if (!id) return;
     const entry = entries.get(reply ? `r${reply}` : `c${id}`) ?? entries.get(`c${id}`);
+    landing = "";
     if (entry) return point(entry);
+    if (!id || isLast) return;
     landing = hash;
     load(id);
   };
@@ -171,7 +201,7 @@ export const mount = async (host, options) => {
   const act = async (entry, method, more = "") => {
     try {
       const item = await call(method, entry.path(more));
-      set(item ? put(state, item) : drop(state, keyOf(entry.item)));
+      did(item ? put(state, item) : drop(state, keyOf(entry.item)));
     } catch (error) {
       say(view.explain(error));
     }
@@ -187,7 +217,7 @@ export const mount = async (host, options) => {
       }, { label, key: `${slug} ${of ?? ""} ${id}` });
     },
     save: (entry) =>
-      openBelow(entry, "save", async (content) => set(put(state, await call("PATCH", entry.path(), { content }))), {
+      openBelow(entry, "save", async (content) => did(put(state, await call("PATCH", entry.path(), { content }))), {
         label: t("edit"),
         value: entry.item.content,
       }),
@@ -287,6 +317,11 @@ export const mount = async (host, options) => {
       used.add(keyOf(item));
       return entryOf(item);
     };
+    // Who is at a button stays there, or near, when it is drawn anew.
+    const focused = host.shadowRoot.activeElement;
+    const near = focused?.closest("article");
+    const of = near && focused.parentElement;
+    const at = [...(of?.children ?? [])].indexOf(focused);
     arrange(list, arranged(state).map(([comment, replies]) => {
       const entry = entryAt(comment);
       arrange(entry.replies, replies.map((reply) => entryAt(reply).element));
@@ -306,8 +341,11 @@ export const mount = async (host, options) => {
     if (answers?.[0]) {
       fill(notice, [make("a", { href: `#${idOf(answers[0])}` }, t("answers", { n: answers.length }))]);
     }
+    if (focused && (focused.hidden || !focused.isConnected)) {
+      (near?.isConnected ? of.children[at] ?? near : list).focus({ preventScroll: true });
+    }
     quotes?.then(({ drawn }) => drawn());
-    if (landing) land(landing);
+    if (landing) land(landing, state.hasEarlier);
   };
 
   const hear = (event) => {
@@ -346,8 +384,7 @@ export const mount = async (host, options) => {
   until(() => clearInterval(clock));
   until(server.onPerson(() => isLoaded && load()));
   until(listen(server, slug, hear));
-  const [, id] = /^#talkee-(\d+)/.exec(landing) ?? [];
-  load(id);
+  load();
 
   return { refresh: () => load(), signOut: server.signOut, destroy: view.end };
 };

@@ -1,22 +1,25 @@
 // The comments of a page, as pure functions from one state to the next.
 //
 // `items` holds comments and replies by their keys; `fresh` the keys of those that wait until the
-// reader asks for them; `hasMore` and `hasEarlier`: there are others behind and before.
+// reader asks for them; `gone` those that were deleted since a list came; `hasMore` and `hasEarlier`:
+// there are others behind and before.
 
-export const EMPTY_THREAD = { items: new Map(), fresh: new Set(), total: 0, revision: 0 };
+export const EMPTY_THREAD = { items: new Map(), fresh: new Set(), gone: new Set(), total: 0, revision: 0 };
 
 export const keyOf = (item) => (item.comment_id ? "r" : "c") + item.id;
 
 const keyed = (items) => items.map((item) => [keyOf(item), item]);
 
 // A list came: `{items, total, revision, hasMore, hasEarlier, order}`. What the reader did not have
-// before is fresh, unless it is their own or they had nothing yet.
+// before is fresh, unless it is their own, or they had nothing yet, or had not come so far.
 export const loaded = (before, list, me) => {
+  const isOpen = before.hasMore && before.order === "created_at_asc";
   const fresh = list.items.filter((item) => {
     const key = keyOf(item);
-    return before.items.size && item.creator.id !== me && (!before.items.has(key) || before.fresh.has(key));
+    const isBehind = isOpen && !before.items.has(item.comment_id ? `c${item.comment_id}` : key);
+    return before.items.size && item.creator.id !== me && !isBehind && (!before.items.has(key) || before.fresh.has(key));
   });
-  return { ...list, items: new Map(keyed(list.items)), fresh: new Set(fresh.map(keyOf)) };
+  return { ...list, items: new Map(keyed(list.items)), fresh: new Set(fresh.map(keyOf)), gone: new Set() };
 };
 
 // What lies behind, or before, those that are shown.
@@ -35,16 +38,19 @@ export const put = (state, item, isFresh) => {
   return { ...state, total, fresh, items: new Map(state.items).set(key, item) };
 };
 
-// A comment with replies stays, without its text.
+// A comment with replies stays, without its text. That something was deleted is heard more than once.
 export const drop = (state, key) => {
+  if (state.gone.has(key)) return state;
   const items = new Map(state.items);
   const item = items.get(key);
-  const isKept = item?.reply_count && item.status !== "deleted";
+  const isKept = item && [...items.values()].some(({ comment_id: of }) => `c${of}` === key);
   if (isKept) items.set(key, { ...item, status: "deleted", content_html: "" });
   else items.delete(key);
   const fresh = new Set(state.fresh);
   fresh.delete(key);
-  return { ...state, items, fresh, total: state.total - Number(key[0] === "c" && !isKept) };
+  const gone = new Set(state.gone);
+  if (!isKept) gone.add(key);
+  return { ...state, items, fresh, gone, total: state.total - Number(key[0] === "c" && !isKept) };
 };
 
 // An event of the socket; null: something is missing, and the list has to be loaded.
