@@ -131,7 +131,7 @@ export const mount = async (host, options) => {
     if (row.now?.every((value, n) => value === now[n])) return row.element;
     row.now = now;
     rows.set(id, row);
-    row.element.className = `${isNear ? "near" : ""} ${seq ? "" : "held"} ${keeping?.from === id ? "lit" : ""}`;
+    row.element.className = `message ${isNear ? "near" : ""} ${seq ? "" : "held"} ${keeping?.from === id ? "lit" : ""}`;
     const mayDelete = server.isStaff || (isMine && Date.now() - timeOf(item) < WINDOW);
     fill(row.element, [
       !isNear && make("img.avatar", { src: server.picture(user), alt: "", loading: "lazy" }),
@@ -172,7 +172,7 @@ export const mount = async (host, options) => {
     const mayRead = server.user || isPublic;
     show(more, state.hasOlder);
     show(empty, !last);
-    show(empty.firstChild, mayRead);
+    show(empty.firstChild, mayRead && state.seq !== null);
     if (isPublic !== undefined && !mayRead && !entry.isConnected) empty.append(entry);
     show(entry, !mayRead);
     show(composer.element, mayRead);
@@ -205,8 +205,8 @@ export const mount = async (host, options) => {
     early = [];
     try {
       isPublic = (await server.once(`sites/${server.siteId}`)).public_chat;
-      const mayRead = server.user || isPublic;
-      set(mayRead ? listed(state, await before(NEWEST, 100)) : { ...EMPTY_ROOM });
+      const list = (server.user || isPublic) && (await before(NEWEST, 100));
+      set(list ? listed(state, list) : { ...EMPTY_ROOM });
     } catch (error) {
       fail(error);
     }
@@ -221,7 +221,8 @@ export const mount = async (host, options) => {
     isExtending = true;
     atEnd = false;
     try {
-      set(older(state, await before(first, 50)));
+      const list = await before(first, 50);
+      set(older(state, list));
     } catch (error) {
       fail(error);
     }
@@ -241,7 +242,7 @@ export const mount = async (host, options) => {
   };
 
   const take = (event) => {
-    if (state.seq === null) return;
+    if (state.seq === null) return load();
     const next = heard(state, event);
     if (!next) return load();
     const isNew = next !== state && event.type === "message";
@@ -259,7 +260,8 @@ export const mount = async (host, options) => {
     if (type === "ready") state.items.filter(({ error }) => error).forEach(deliver);
     if (online) people.textContent = online > 1 ? t("people", { n: online }) : "";
     if (room.closed !== undefined) isClosed = room.closed;
-    if (type === "ready" || type === "poll") load();
+    // A list that is on its way may be older than this socket: then its `seq` tells.
+    if (type === "poll" || (type === "ready" && !early)) load();
     else if (event.seq) early ? early.push(event) : take(event);
     draw();
   };
@@ -282,7 +284,9 @@ export const mount = async (host, options) => {
         try {
           if (server.user?.id !== user.id) throw { status: 401, error: "signed_out" };
           const body = { message_id: id, category: "text", data, page: pageOf() };
-          set(settled(state, id, await server.call("POST", `messages${query}`, body)));
+          // Meanwhile the state has become another.
+          const stored = await server.call("POST", `messages${query}`, body);
+          set(settled(state, id, stored));
           return say("");
         } catch (error) {
           if (!isPassing(error)) {
