@@ -42,6 +42,7 @@ export const mount = async (host, options) => {
   let unread = 0;
   let early = null; // events that came while the list was on its way
   let outbox = Promise.resolve();
+  let round = 0;
   let waiting = [];
   let said = "";
   let connection = "";
@@ -257,7 +258,7 @@ export const mount = async (host, options) => {
   const hear = (event) => {
     const { type, online, room = event } = event;
     if (type === "state") connection = /live|hidden|off$/.test(event.state) ? "" : (t(event.state) ?? "");
-    if (type === "ready") state.items.filter(({ error }) => error).forEach(deliver);
+    if (type === "ready") resend();
     if (online) people.textContent = online > 1 ? t("people", { n: online }) : "";
     if (room.closed !== undefined) isClosed = room.closed;
     // A list that is on its way may be older than this socket: then its `seq` tells.
@@ -271,16 +272,20 @@ export const mount = async (host, options) => {
     const id = random().replace(/^(.{8})(.{4}).(.{3}).(.{3})/, "$1-$2-4$3-8$4-");
     const item = { message_id: id, data: encode(text), user: server.user, created_at: new Date().toISOString() };
     atEnd = true;
+    resend();
     set(sending(state, item));
     deliver(item);
   };
 
+  const resend = () => state.items.filter(({ error }) => error).forEach(deliver);
+
   const deliver = (item) => {
     const { message_id: id, data, user } = item;
+    const turn = round;
     set(settled(state, id, { error: null }));
     outbox = outbox.then(async () => {
       // Sending is idempotent by message_id: until an answer comes, the same goes again.
-      for (let wait = 1; !signal.aborted; wait *= 2) {
+      for (let wait = 1; turn === round && !signal.aborted; wait *= 2) {
         try {
           if (server.user?.id !== user.id) throw { status: 401, error: "signed_out" };
           const body = { message_id: id, category: "text", data, page: pageOf() };
@@ -295,7 +300,12 @@ export const mount = async (host, options) => {
             composer.insert(decode(data));
             return composer.fail(error);
           }
-          if (wait > 4) return set(settled(state, id, { error }));
+          if (wait > 4) {
+            // Those behind it would overtake it.
+            round++;
+            for (const { message_id } of state.items) set(settled(state, message_id, { error }));
+            return say("");
+          }
           say(t(error.error, { n: error.wait }) ?? t("sending"));
           await new Promise((resolve) => setTimeout(resolve, Math.max(wait, error.wait || 0) * 1000));
         }
