@@ -42,6 +42,7 @@ export const mount = async (host, options) => {
   let unread = 0;
   let early = null; // events that came while the list was on its way
   let outbox = Promise.resolve();
+  let round = 0;
   let waiting = [];
   let said = "";
   let connection = "";
@@ -131,7 +132,7 @@ export const mount = async (host, options) => {
     if (row.now?.every((value, n) => value === now[n])) return row.element;
     row.now = now;
     rows.set(id, row);
-    row.element.className = `${isNear ? "near" : ""} ${seq ? "" : "held"} ${keeping?.from === id ? "lit" : ""}`;
+    row.element.className = `message ${isNear ? "near" : ""} ${seq ? "" : "held"} ${keeping?.from === id ? "lit" : ""}`;
     const mayDelete = server.isStaff || (isMine && Date.now() - timeOf(item) < WINDOW);
     fill(row.element, [
       !isNear && make("img.avatar", { src: server.picture(user), alt: "", loading: "lazy" }),
@@ -172,7 +173,7 @@ export const mount = async (host, options) => {
     const mayRead = server.user || isPublic;
     show(more, state.hasOlder);
     show(empty, !last);
-    show(empty.firstChild, mayRead);
+    show(empty.firstChild, mayRead && state.seq !== null);
     if (isPublic !== undefined && !mayRead && !entry.isConnected) empty.append(entry);
     show(entry, !mayRead);
     show(composer.element, mayRead);
@@ -205,8 +206,8 @@ export const mount = async (host, options) => {
     early = [];
     try {
       isPublic = (await server.once(`sites/${server.siteId}`)).public_chat;
-      const mayRead = server.user || isPublic;
-      set(mayRead ? listed(state, await before(NEWEST, 100)) : { ...EMPTY_ROOM });
+      const list = (server.user || isPublic) && (await before(NEWEST, 100));
+      set(list ? listed(state, list) : { ...EMPTY_ROOM });
     } catch (error) {
       fail(error);
     }
@@ -221,7 +222,8 @@ export const mount = async (host, options) => {
     isExtending = true;
     atEnd = false;
     try {
-      set(older(state, await before(first, 50)));
+      const list = await before(first, 50);
+      set(older(state, list));
     } catch (error) {
       fail(error);
     }
@@ -241,7 +243,7 @@ export const mount = async (host, options) => {
   };
 
   const take = (event) => {
-    if (state.seq === null) return;
+    if (state.seq === null) return load();
     const next = heard(state, event);
     if (!next) return load();
     const isNew = next !== state && event.type === "message";
@@ -256,10 +258,11 @@ export const mount = async (host, options) => {
   const hear = (event) => {
     const { type, online, room = event } = event;
     if (type === "state") connection = /live|hidden|off$/.test(event.state) ? "" : (t(event.state) ?? "");
-    if (type === "ready") state.items.filter(({ error }) => error).forEach(deliver);
+    if (type === "ready") resend();
     if (online) people.textContent = online > 1 ? t("people", { n: online }) : "";
     if (room.closed !== undefined) isClosed = room.closed;
-    if (type === "ready" || type === "poll") load();
+    // A list that is on its way may be older than this socket: then its `seq` tells.
+    if (type === "poll" || (type === "ready" && !early)) load();
     else if (event.seq) early ? early.push(event) : take(event);
     draw();
   };
@@ -269,20 +272,26 @@ export const mount = async (host, options) => {
     const id = random().replace(/^(.{8})(.{4}).(.{3}).(.{3})/, "$1-$2-4$3-8$4-");
     const item = { message_id: id, data: encode(text), user: server.user, created_at: new Date().toISOString() };
     atEnd = true;
+    resend();
     set(sending(state, item));
     deliver(item);
   };
 
+  const resend = () => state.items.filter(({ error }) => error).forEach(deliver);
+
   const deliver = (item) => {
     const { message_id: id, data, user } = item;
+    const turn = round;
     set(settled(state, id, { error: null }));
     outbox = outbox.then(async () => {
       // Sending is idempotent by message_id: until an answer comes, the same goes again.
-      for (let wait = 1; !signal.aborted; wait *= 2) {
+      for (let wait = 1; turn === round && !signal.aborted; wait *= 2) {
         try {
           if (server.user?.id !== user.id) throw { status: 401, error: "signed_out" };
           const body = { message_id: id, category: "text", data, page: pageOf() };
-          set(settled(state, id, await server.call("POST", `messages${query}`, body)));
+          // Meanwhile the state has become another.
+          const stored = await server.call("POST", `messages${query}`, body);
+          set(settled(state, id, stored));
           return say("");
         } catch (error) {
           if (!isPassing(error)) {
@@ -291,7 +300,12 @@ export const mount = async (host, options) => {
             composer.insert(decode(data));
             return composer.fail(error);
           }
-          if (wait > 4) return set(settled(state, id, { error }));
+          if (wait > 4) {
+            // Those behind it would overtake it.
+            round++;
+            for (const { message_id } of state.items) set(settled(state, message_id, { error }));
+            return say("");
+          }
           say(t(error.error, { n: error.wait }) ?? t("sending"));
           await new Promise((resolve) => setTimeout(resolve, Math.max(wait, error.wait || 0) * 1000));
         }

@@ -19,7 +19,9 @@ const within = (state, items, messages) => {
 export const listed = (state, { data, seq, epoch, has_more: hasOlder }) => {
   const first = data[0]?.seq ?? seq;
   const joins = epoch === state.epoch && first <= state.seq + 1;
-  const kept = state.items.filter((item) => !item.seq || (joins && (item.seq < first || item.seq > seq)));
+  const kept = state.items.filter(
+    (item) => !item.seq || (joins && (item.seq > seq || (hasOlder && item.seq < first))),
+  );
   const isLonger = kept.some((item) => item.seq < first);
   return within({ epoch, seq, hasOlder: isLonger ? state.hasOlder : hasOlder }, kept, data);
 };
@@ -31,7 +33,7 @@ export const older = (state, { data, has_more: hasOlder }) => within({ ...state,
 export const heard = (state, event) => {
   const { seq, type, message_id: id, user_id: author } = event;
   if (!seq || seq <= state.seq) return state;
-  if (seq > state.seq + 1 || type === "ping") return null;
+  if (seq > state.seq + 1 || /^(ping|ready)$/.test(type)) return null;
   const left = state.items.filter(
     (item) => !item.seq || (type === "message_deleted" ? item.message_id !== id : type !== "messages_removed" || item.user.id !== author),
   );
