@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    Request,
+    Response,
+    async_playwright,
+    expect,
+)
 
 from talkee_lite.serve import Runner
 
@@ -27,8 +38,18 @@ ARGUMENTS = [
 ]
 
 
+def origin_of(address: str) -> str:
+    """`http://127.0.0.1:8080` of an address; a socket's is that of the server it belongs to."""
+    parts = urlsplit(address)
+    return f"{parts.scheme.replace('ws', 'http')}://{parts.netloc}"
+
+
 class Tabs:
-    """Opens pages. Whatever goes wrong in one fails the test, unless it was `expected`."""
+    """Opens pages. Whatever goes wrong in one fails the test, unless it was `expected`.
+
+    A request to anybody but the page's own origin and the server's is wrong, too; the server is
+    whoever the script `talkee.js` comes from, and what a test adds to `known`. So is a cookie.
+    """
 
     def __init__(self, browser: Browser) -> None:
         self.browser = browser
@@ -36,12 +57,17 @@ class Tabs:
         self.expected: list[str] = []
         """Patterns of console errors that are part of the test."""
         self.seen: list[str] = []
+        self.known: set[str] = set()
+        """Origins that pages may ask for something."""
+        self._cookies: set[asyncio.Task[None]] = set()
 
     async def person(self, **options: Any) -> BrowserContext:
         """A browser profile of its own: somebody who is not signed in."""
         context = await self.browser.new_context(**options)
         context.set_default_timeout(10_000)
         context.on("page", self._watch)
+        context.on("request", self._asked)
+        context.on("response", self._answered)
         return context
 
     async def open(self, url: str, person: BrowserContext | None = None) -> Page:
@@ -52,8 +78,13 @@ class Tabs:
 
     async def leave(self) -> None:
         """Close every tab: before a server that they use is stopped, which each would notice."""
+        await self.settled()
         for context in self.browser.contexts:
             await context.close()
+
+    async def settled(self) -> None:
+        """Wait until all that was answered has been looked at."""
+        await asyncio.gather(*self._cookies)
 
     def _watch(self, page: Page) -> None:
         page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
@@ -61,14 +92,32 @@ class Tabs:
             "console",
             lambda message: self._note(message.text) if message.type == "error" else None,
         )
-        page.on(
-            "response",
-            lambda response: (
-                self.problems.append(f"{response.status} {response.url}")
-                if response.status >= 500
-                else None
-            ),
-        )
+        page.on("websocket", lambda socket: self._reached(socket.url))
+
+    def _asked(self, request: Request) -> None:
+        is_page = request.is_navigation_request() and request.frame.parent_frame is None
+        if is_page or urlsplit(request.url).path.endswith("/talkee.js"):
+            self.known.add(origin_of(request.url))
+        self._reached(request.url)
+
+    def _reached(self, address: str) -> None:
+        if address.startswith(("http", "ws")) and origin_of(address) not in self.known:
+            self.problems.append(f"third party: {address}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 500:
+            self.problems.append(f"{response.status} {response.url}")
+        task = asyncio.create_task(self._look_for_cookie(response))
+        self._cookies.add(task)
+        task.add_done_callback(self._cookies.discard)
+
+    async def _look_for_cookie(self, response: Response) -> None:
+        try:
+            cookie = await response.header_value("set-cookie")
+        except Error:
+            return  # the tab was closed meanwhile
+        if cookie:
+            self.problems.append(f"cookie: {cookie} of {response.url}")
 
     def _note(self, text: str) -> None:
         self.seen.append(text)
@@ -89,6 +138,7 @@ async def chromium(*arguments: str) -> AsyncIterator[Tabs]:
         opened = Tabs(browser)
         try:
             yield opened
+            await opened.settled()
         finally:
             await browser.close()
     assert opened.problems == []
