@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import (
     Browser,
@@ -25,6 +26,8 @@ from playwright.async_api import (
 )
 
 from talkee_lite.serve import Runner
+
+from ..harness import Server, config_in, running
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -126,8 +129,8 @@ class Tabs:
 
 
 @asynccontextmanager
-async def chromium(*arguments: str) -> AsyncIterator[Tabs]:
-    """Tabs of one Chromium; at the end nothing may have gone wrong in any of them."""
+async def launching(*arguments: str) -> AsyncIterator[Browser]:
+    """A Chromium of one's own."""
     if not CHROMIUM.exists():
         pytest.fail("These tests need the Debian package chromium: apt-get install chromium")
     expect.set_options(timeout=10_000)
@@ -135,20 +138,66 @@ async def chromium(*arguments: str) -> AsyncIterator[Tabs]:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
         )
-        opened = Tabs(browser)
         try:
-            yield opened
-            await opened.settled()
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def watched(browser: Browser) -> AsyncIterator[Tabs]:
+    """Tabs of a Chromium; at the end nothing may have gone wrong in any of them."""
+    opened = Tabs(browser)
+    try:
+        yield opened
+    finally:
+        await opened.leave()
     assert opened.problems == []
 
 
-@pytest.fixture
-async def tabs() -> AsyncIterator[Tabs]:
-    """Tabs of a Chromium as it comes."""
-    async with chromium() as opened:
+@asynccontextmanager
+async def chromium(*arguments: str) -> AsyncIterator[Tabs]:
+    """Tabs of a Chromium that was started with more arguments."""
+    async with launching(*arguments) as browser, watched(browser) as opened:
         yield opened
+
+
+# One Chromium serves all tests of a process, since its start takes longer than most of them. So
+# they have one event loop, and so have their fixtures, wherever in this folder they stand.
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(fixturedef: Any) -> Generator[None, Any, Any]:
+    if fixturedef.func.__module__.startswith(__package__):
+        fixturedef.func._loop_scope = "session"
+    return (yield)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """A Chromium as it comes."""
+    async with launching() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def tabs(browser: Browser) -> AsyncIterator[Tabs]:
+    """Tabs of that Chromium, in profiles of their own."""
+    async with watched(browser) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server with default settings, but for limits on posts and sign-ins."""
+    async with running(config_in(tmp_path)) as started:
+        yield started
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
+from ..harness import until
 from .conftest import Host, Tabs, listening
 
 pytestmark = pytest.mark.browser
@@ -20,6 +21,7 @@ async def test_a_request_to_somebody_else_is_noticed(tabs: Tabs, host: Host) -> 
     async with listening(app) as other:
         html = f"""<img src="{other}/a.gif"><script>new WebSocket("ws{other[4:]}/ws")</script>"""
         page = await tabs.open(host.show(html))
+        await until(lambda: len(tabs.problems) == 2)
         assert sorted(tabs.problems) == [
             f"third party: {other}/a.gif",
             f"third party: ws{other[4:]}/ws",
@@ -27,6 +29,7 @@ async def test_a_request_to_somebody_else_is_noticed(tabs: Tabs, host: Host) -> 
         tabs.problems.clear()
         tabs.known.add(other)
         await page.reload()
+        await tabs.leave()
 
 
 async def test_a_cookie_is_noticed(tabs: Tabs, host: Host) -> None:
