@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    Request,
+    Response,
+    async_playwright,
+    expect,
+)
 
 from talkee_lite.serve import Runner
+
+from ..harness import Server, config_in, running
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -27,8 +41,18 @@ ARGUMENTS = [
 ]
 
 
+def origin_of(address: str) -> str:
+    """`http://127.0.0.1:8080` of an address; a socket's is that of the server it belongs to."""
+    parts = urlsplit(address)
+    return f"{parts.scheme.replace('ws', 'http')}://{parts.netloc}"
+
+
 class Tabs:
-    """Opens pages. Whatever goes wrong in one fails the test, unless it was `expected`."""
+    """Opens pages. Whatever goes wrong in one fails the test, unless it was `expected`.
+
+    A request to anybody but the page's own origin and the server's is wrong, too; the server is
+    whoever the script `talkee.js` comes from, and what a test adds to `known`. So is a cookie.
+    """
 
     def __init__(self, browser: Browser) -> None:
         self.browser = browser
@@ -36,12 +60,17 @@ class Tabs:
         self.expected: list[str] = []
         """Patterns of console errors that are part of the test."""
         self.seen: list[str] = []
+        self.known: set[str] = set()
+        """Origins that pages may ask for something."""
+        self._cookies: set[asyncio.Task[None]] = set()
 
     async def person(self, **options: Any) -> BrowserContext:
         """A browser profile of its own: somebody who is not signed in."""
         context = await self.browser.new_context(**options)
         context.set_default_timeout(10_000)
         context.on("page", self._watch)
+        context.on("request", self._asked)
+        context.on("response", self._answered)
         return context
 
     async def open(self, url: str, person: BrowserContext | None = None) -> Page:
@@ -52,8 +81,13 @@ class Tabs:
 
     async def leave(self) -> None:
         """Close every tab: before a server that they use is stopped, which each would notice."""
+        await self.settled()
         for context in self.browser.contexts:
             await context.close()
+
+    async def settled(self) -> None:
+        """Wait until all that was answered has been looked at."""
+        await asyncio.gather(*self._cookies)
 
     def _watch(self, page: Page) -> None:
         page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
@@ -61,14 +95,32 @@ class Tabs:
             "console",
             lambda message: self._note(message.text) if message.type == "error" else None,
         )
-        page.on(
-            "response",
-            lambda response: (
-                self.problems.append(f"{response.status} {response.url}")
-                if response.status >= 500
-                else None
-            ),
-        )
+        page.on("websocket", lambda socket: self._reached(socket.url))
+
+    def _asked(self, request: Request) -> None:
+        is_page = request.is_navigation_request() and request.frame.parent_frame is None
+        if is_page or urlsplit(request.url).path.endswith("/talkee.js"):
+            self.known.add(origin_of(request.url))
+        self._reached(request.url)
+
+    def _reached(self, address: str) -> None:
+        if address.startswith(("http", "ws")) and origin_of(address) not in self.known:
+            self.problems.append(f"third party: {address}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 500:
+            self.problems.append(f"{response.status} {response.url}")
+        task = asyncio.create_task(self._look_for_cookie(response))
+        self._cookies.add(task)
+        task.add_done_callback(self._cookies.discard)
+
+    async def _look_for_cookie(self, response: Response) -> None:
+        try:
+            cookie = await response.header_value("set-cookie")
+        except Error:
+            return  # the tab was closed meanwhile
+        if cookie:
+            self.problems.append(f"cookie: {cookie} of {response.url}")
 
     def _note(self, text: str) -> None:
         self.seen.append(text)
@@ -77,8 +129,8 @@ class Tabs:
 
 
 @asynccontextmanager
-async def chromium(*arguments: str) -> AsyncIterator[Tabs]:
-    """Tabs of one Chromium; at the end nothing may have gone wrong in any of them."""
+async def launching(*arguments: str) -> AsyncIterator[Browser]:
+    """A Chromium of one's own."""
     if not CHROMIUM.exists():
         pytest.fail("These tests need the Debian package chromium: apt-get install chromium")
     expect.set_options(timeout=10_000)
@@ -86,19 +138,66 @@ async def chromium(*arguments: str) -> AsyncIterator[Tabs]:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
         )
-        opened = Tabs(browser)
         try:
-            yield opened
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def watched(browser: Browser) -> AsyncIterator[Tabs]:
+    """Tabs of a Chromium; at the end nothing may have gone wrong in any of them."""
+    opened = Tabs(browser)
+    try:
+        yield opened
+    finally:
+        await opened.leave()
     assert opened.problems == []
 
 
-@pytest.fixture
-async def tabs() -> AsyncIterator[Tabs]:
-    """Tabs of a Chromium as it comes."""
-    async with chromium() as opened:
+@asynccontextmanager
+async def chromium(*arguments: str) -> AsyncIterator[Tabs]:
+    """Tabs of a Chromium that was started with more arguments."""
+    async with launching(*arguments) as browser, watched(browser) as opened:
         yield opened
+
+
+# One Chromium serves all tests of a process, since its start takes longer than most of them. So
+# they have one event loop, and so have their fixtures, wherever in this folder they stand.
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(fixturedef: Any) -> Generator[None, Any, Any]:
+    if fixturedef.func.__module__.startswith(__package__):
+        fixturedef.func._loop_scope = "session"
+    return (yield)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """A Chromium as it comes."""
+    async with launching() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def tabs(browser: Browser) -> AsyncIterator[Tabs]:
+    """Tabs of that Chromium, in profiles of their own."""
+    async with watched(browser) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server with default settings, but for limits on posts and sign-ins."""
+    async with running(config_in(tmp_path)) as started:
+        yield started
 
 
 @asynccontextmanager

@@ -42,6 +42,7 @@ async def test_it_misses_nothing_over_a_kill_and_sends_what_was_typed_meanwhile(
         port = probe.getsockname()[1]
     base = f"http://127.0.0.1:{port}"
     with free_server(tmp_path, port) as process:
+        tabs.known.add(base)
         page = await tabs.open(f"{host.show(CLIENT)}?base={quote(base)}&slug=/a&name=Ann")
         await expect(page.locator("#state")).to_have_text("connected")
         async with aiohttp.ClientSession(base) as session:
@@ -79,6 +80,7 @@ async def test_after_too_long_an_absence_it_loads_anew(
         port = probe.getsockname()[1]
     base = f"http://127.0.0.1:{port}"
     with free_server(tmp_path, port) as process:
+        tabs.known.add(base)
         page = await tabs.open(f"{host.show(CLIENT)}?base={quote(base)}&slug=/a&name=Ann")
         await expect(page.locator("#state")).to_have_text("connected")
         async with aiohttp.ClientSession(base) as session:

@@ -33,6 +33,7 @@ async def test_what_happens_in_one_browser_happens_in_the_other(
     tmp_path: Path, host: Host, tabs: Tabs
 ) -> None:
     with free_server(tmp_path) as process:
+        tabs.known.add(process.url)
         where = f"{host.show(EXAMPLE)}?base={quote(process.url)}&slug=/a"
         ann, ben = await tabs.open(f"{where}&name=Ann"), await tabs.open(f"{where}&name=Ben")
         pages = (ann, ben)
@@ -74,6 +75,7 @@ async def test_after_a_restart_it_shows_what_is_there(
     tabs.expected.append(AWAY)
     with free_server(tmp_path) as process:
         port = int(process.url.rpartition(":")[2])
+        tabs.known.add(process.url)
         where = f"{host.show(EXAMPLE)}?base={quote(process.url)}&slug=/a"
         ann, ben = await tabs.open(f"{where}&name=Ann"), await tabs.open(f"{where}&name=Ben")
         for page in (ann, ben):

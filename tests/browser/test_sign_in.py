@@ -50,6 +50,7 @@ class Blog:
 
     def __init__(self, origin: str, public_url: str) -> None:
         self.origin = origin
+        self.public_url = public_url
         self.address = f"{origin}/post?base={quote(public_url)}"
 
 
@@ -107,8 +108,9 @@ async def blog(tmp_path: Path) -> AsyncIterator[Blog]:
 
 
 @pytest.fixture
-async def tabs() -> AsyncIterator[Tabs]:
+async def tabs(blog: Blog) -> AsyncIterator[Tabs]:
     async with chromium(*BLOCKED) as tabs:
+        tabs.known.add(blog.public_url)
         yield tabs
 
 
@@ -134,6 +136,7 @@ async def other_visit(person: BrowserContext, blog: Blog) -> Page:
 
 async def test_cookies_of_third_parties_are_really_blocked(blog: Blog, tabs: Tabs) -> None:
     """What this file is about would not be shown otherwise."""
+    tabs.known.add(f"http://{OTHER}:{blog.origin.rpartition(':')[2]}")
     page = await tabs.open(f"{blog.origin}/cookie")
     assert await page.evaluate("document.cookie") == "mine=1"
     await page.goto(f"{blog.origin}/embedding")

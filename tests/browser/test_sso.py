@@ -64,6 +64,7 @@ async def test_whoever_is_logged_in_on_the_site_is_signed_in_here(
         )
         async with running(config) as server:
             audience = server.url
+            tabs.known.add(server.url)
             person = await tabs.person()
             page = await tabs.open(f"{origin}/post", person)
             tabs.expected.append("403")
