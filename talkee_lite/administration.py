@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .clock import SECOND
@@ -16,12 +17,14 @@ from .errors import (
     InvalidBody,
     LastAdmin,
     Refused,
+    Unavailable,
     UserNotFound,
 )
 from .models import FOREVER, Caller, Site, User, UserKind
 from .protocol import rfc3339, user_fields
 from .store import once, roles
 from .store import users as store
+from .store.meta import find_meta, set_meta
 from .store.roles import Role
 from .store.writer import Transaction
 from .text import clean_name
@@ -39,6 +42,42 @@ def check_admin(services: Services, caller: Caller | None, site_id: int = 0) -> 
     """Raise Forbidden unless the caller administers a site; 0: the server."""
     if caller is not None and not services.people.is_admin(caller.user.id, site_id):
         raise Forbidden
+
+
+# What is set up.
+
+_BACKUP_AT = "backup_at"
+
+
+async def describe_setup(services: Services, caller: Caller) -> dict[str, Any]:
+    """What is set up for readers to come, and what may be missing. Raises Forbidden."""
+    check_admin(services, caller)
+    backup_at = await find_meta(services.db, _BACKUP_AT)
+    return {
+        "public_url": services.config.server.public_url,
+        "methods": [
+            name for name, method in services.logins.items() if method.describe(None) is not None
+        ],
+        "backup_at": None if backup_at is None else rfc3339(int(backup_at)),
+        "sites": [
+            {
+                "id": site.id,
+                "name": site.name,
+                "origins": list(site.origins),
+                "hold_comments": site.hold_comments,
+                "from_settings": site.from_settings,
+            }
+            for site in services.sites.all()
+        ],
+    }
+
+
+async def note_backup(services: Services) -> None:
+    """A copy of the database was made."""
+    now = services.clock()
+    # One that can be written no more can still be copied.
+    with suppress(Unavailable):
+        await services.db.write(lambda tx: set_meta(tx, _BACKUP_AT, str(now)))
 
 
 # Sites.

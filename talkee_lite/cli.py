@@ -171,8 +171,10 @@ def _announce(config: Config, address: str, first_link: str) -> None:
     if config.sites:
         allow = f'origins = ["https://blog.example.com"] below [[sites]] id = {site_id}'
     script = f"{config.server.public_url or address}/talkee.js"
+    if config.server.welcome:
+        print("\nOpen it in a browser to try it, and for how to put it into your blog.")
     print(
-        f"\nOpen it in a browser to see a room. To put it into a page, paste this line:\n\n"
+        "\nThis line puts comments and chat into a page, where it stands:\n\n"
         f'  <script async src="{script}" data-site-id="{site_id}" data-chat></script>\n'
     )
     if not config.server.public_url:

@@ -46,6 +46,7 @@ class ServerConfig:
     public_url: str = _setting(
         "", "the address that readers use, path included; empty: only this machine"
     )
+    welcome: bool = _setting(True, "at / a page shows that it works, and how to use it")
     trusted_proxies: tuple[str, ...] = _setting(
         ("127.0.0.0/8", "::1"), "networks of proxies whose X-Forwarded-For counts"
     )

@@ -365,6 +365,7 @@ async def back_up_database(services: Services, given: dict[str, Any]) -> Any:
         )
     except BackupFailed as error:
         raise InvalidBody(f"{error}.") from None
+    await administration.note_backup(services)
     return {"file": str(target), "bytes": size}
 
 

@@ -178,6 +178,7 @@ def chapters() -> list[Chapter]:
                 Call("PUT", "/api/sites/1", {"name": "Mine"}, admin, status=409),
                 Call("POST", "/api/sites", {"name": "Mine"}, me, status=403),
                 Call("GET", "/api/sites", who=admin),
+                Call("GET", "/api/admin/setup", who=admin),
                 Call("GET", "/api/admin/users?q=so&after_id=1", who=admin),
                 Call("PUT", sofia, {"role": "moderator", "site_id": 1}, admin, status=409),
                 Call("POST", f"{sofia}/ban", {"hours": 24, "reason": "Noise"}, admin),

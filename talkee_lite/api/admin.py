@@ -12,6 +12,14 @@ from .context import Services, admin_of, answer, body_of, check_page, query_of, 
 from .exchange import Answer, Request
 
 
+async def get_setup(request: Request) -> Answer:
+    """What is set up on this server, and what may be missing."""
+    services = services_of(request)
+    check_page(request, services)
+    caller = await admin_of(request, services)
+    return answer(services, await administration.describe_setup(services, caller))
+
+
 async def list_users(request: Request) -> Answer:
     """Up to 100 people, by id."""
     services = services_of(request)

@@ -9,7 +9,10 @@ from importlib.resources import files
 
 from .files import File, content_type_of
 
-FILES = ("talkee.js", "thread.css", "welcome.css", "admin.js", "admin.css")
+FILES = (
+    *("talkee.js", "thread.css", "welcome.css", "welcome.js"),
+    *("setup.js", "setup.css", "admin.js", "admin.css"),
+)
 """What pages load from beside them."""
 
 

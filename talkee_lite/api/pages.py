@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from html import escape
 from importlib.resources import files
 
+from ..errors import NotFound
 from ..protocol import dump_json
 from .context import services_of
 from .exchange import Answer, Request
@@ -48,16 +50,20 @@ async def add_slash(request: Request) -> Answer:
 
 
 async def welcome(request: Request) -> Answer:
-    """A page that shows that it works: a room to chat in."""
+    """A page that shows that it works, and how to put it into others."""
     services = services_of(request)
-    sites = services.sites.all()
-    return answer_packed(request, _welcome_to(sites[0].id), PAGE_HEADERS)
+    server = services.config.server
+    if not server.welcome:
+        raise NotFound
+    site = services.sites.all()[0]
+    return answer_packed(request, _welcome_to(site.id, server.public_url), PAGE_HEADERS)
 
 
 @lru_cache(maxsize=1)
-def _welcome_to(site_id: int) -> File:
+def _welcome_to(site_id: int, public_url: str) -> File:
     page = WEB.get("welcome.html")
-    return File(page.body.replace(b"{site_id}", str(site_id).encode()), page.content_type)
+    body = page.body.replace(b"{site_id}", str(site_id).encode())
+    return File(body.replace(b"{public_url}", escape(public_url).encode()), page.content_type)
 
 
 async def admin(request: Request) -> Answer:

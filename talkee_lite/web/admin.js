@@ -316,6 +316,8 @@
     at("no-sites").hidden = sites.length > 0;
     at("new-site").hidden = !isAdmin;
     at("people-part").hidden = !isAdmin;
+    if (isAdmin) checkSetup();
+    else at("setup").hidden = true;
     at("entry").hidden = true;
     at("who").hidden = false;
     at("desk").hidden = false;
@@ -382,13 +384,18 @@
     tag.setAttribute("src", new URL("talkee.js", base).href);
     tag.dataset.siteId = id;
     tag.dataset.chat = "";
-    card.querySelector("code").textContent = tag.outerHTML.replaceAll('=""', "");
+    const link = document.createElement("a");
+    link.setAttribute("href", new URL(`t/${id}?slug=/`, base).href);
+    link.textContent = "Comments";
+    card.querySelector("pre code").textContent = `${tag.outerHTML.replaceAll('=""', "")}\n`
+      + `<noscript>${link.outerHTML}</noscript>`;
     const form = card.querySelector("form");
     onSend(form, async (fields) => {
       const changed = await call("PUT", `sites/${id}`, siteOf(fields));
       showSite(changed);
       fillSite(card, changed);
       form.querySelector(".done").textContent = "Saved.";
+      checkSetup();
     });
   }
 
@@ -410,7 +417,17 @@
     at("site-done").textContent = `“${site.name}” is there, as site ${site.id}.`;
     card.querySelector(".paste").open = true;
     card.querySelector(".paste summary").focus();
+    checkSetup();
   });
+
+  async function checkSetup() {
+    const { showSetup } = await import(new URL("setup.js", base));
+    const missing = await showSetup(at("setup-list"), base);
+    at("setup").hidden = missing === null;
+    at("setup-state").textContent = missing
+      ? `${missing === 1 ? "One thing is" : `${missing} things are`} missing`
+      : "Nothing is missing";
+  }
 
   // People.
 

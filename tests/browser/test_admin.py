@@ -93,7 +93,8 @@ async def test_a_new_owner_becomes_admin_adds_a_site_and_bans_somebody(
     await expect(site.locator(".origins")).to_have_text("https://blog.example.com")
     line = await site.locator("code").inner_text()
     assert line == (
-        f'<script async src="{process.url}/talkee.js" data-site-id="1000" data-chat></script>'
+        f'<script async src="{process.url}/talkee.js" data-site-id="1000" data-chat></script>\n'
+        f'<noscript><a href="{process.url}/t/1000?slug=/">Comments</a></noscript>'
     )
 
     # Its origins are changed, and the page of that origin can chat by the line as it stands.

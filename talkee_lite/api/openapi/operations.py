@@ -370,6 +370,7 @@ OPERATIONS: dict[Handler, Operation] = {
         body=ref("SiteChange"),
         errors=(SiteNotFound, InvalidSite, SiteInSettings),
     ),
+    admin.get_setup: Operation(data(ref("Setup")), (NO_PAGE, ADMIN)),
     admin.list_users: Operation(
         data(array(ref("Person"), maxItems=100)),
         (NO_PAGE, ADMIN),
@@ -444,6 +445,10 @@ OPERATIONS: dict[Handler, Operation] = {
         (Parameter("key", text(1), "What `talkee-lite site feed` shows.", required=True),),
         errors=(Forbidden,),
     ),
-    pages.admin: Operation(file("text/html; charset=utf-8")),
-    pages.welcome: Operation(file("text/html; charset=utf-8")),
+    pages.admin: Operation(file("text/html; charset=utf-8", "ETag")),
+    pages.welcome: Operation(
+        file("text/html; charset=utf-8", "ETag"),
+        errors=(NotFound,),
+        notes="Unless `[server] welcome` is off.",
+    ),
 }

@@ -13,7 +13,7 @@ from ...comment_lists import MOST_COUNTED
 from ...comments import MOST_COMMENT, MOST_REPLY
 from ...config import Config
 from ...errors import all_refusals
-from ...models import Scope, Status, UserKind
+from ...models import Hold, Scope, Status, UserKind
 from ...pages import MOST_ADDRESS, MOST_TITLE
 from ...personal import Content
 from ...protocol import MOST_NUMBER
@@ -290,6 +290,20 @@ def _answers(config: Config) -> dict[str, Schema]:
             ),
         )
         | {"description": "A user, as admins see them."},
+        "Setup": record(
+            public_url=text(),
+            methods=array(text(1)),
+            backup_at=TIME_OR_NEVER,
+            sites=array(
+                record(
+                    id=ID,
+                    name=text(1, 64),
+                    origins=array(text(1)),
+                    hold_comments=text(enum=[*Hold]),
+                    from_settings={"type": "boolean"},
+                )
+            ),
+        ),
         "SignedIn": record(access_token=text(1), user=ref("User")),
         # What a page needs to start each stands beside its name.
         "Methods": array(
