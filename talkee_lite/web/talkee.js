@@ -180,14 +180,12 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
     }
     count();
   }, 50);
-  for (const name of ["pushState", "replaceState"]) {
-    const was = history[name];
-    history[name] = function (...given) {
-      was.apply(this, given);
-      moved();
-    };
+  const { navigation } = window;
+  if (navigation) navigation.addEventListener("currententrychange", moved);
+  else {
+    let last = location.href;
+    setInterval(() => last === (last = location.href) || moved(), 500);
   }
-  addEventListener("popstate", moved);
 
   // Who selects a sentence may want to talk about it, before the comments have come near.
   document.addEventListener("selectionchange", () => {

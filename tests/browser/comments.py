@@ -151,7 +151,7 @@ async def still(page: Page) -> None:
 async def faultless(page: Page) -> None:
     """No fault in the widget, in light and in dark."""
     for scheme in ("light", "dark"):
-        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         await still(page)
         assert await axe(page) == [], scheme
     await page.emulate_media(color_scheme="light", reduced_motion="no-preference")

@@ -148,7 +148,7 @@ async def test_a_user_name_and_a_password(tmp_path: Path, host: Host, tabs: Tabs
 async def test_a_wallet(tmp_path: Path, host: Host, tabs: Tabs) -> None:
     account = Account.create()
     async with running(public_chat(tmp_path, auth=AuthConfig(mvm=True))) as server:
-        page = await tab_with_wallet(tabs, account)
+        page = await tab_with_wallet(tabs, server, account)
         await page.goto(host.show(page_with(server.url)))
         await say(page, "Hello.")
         await page.get_by_role("button", name="Wallet").click()

@@ -35,11 +35,8 @@ export const setHtml = (element, html) => {
 export const arrange = (parent, wanted) => {
   const keep = new Set(wanted);
   for (const child of [...parent.children]) if (!keep.has(child)) child.remove();
-  let at = parent.firstElementChild;
-  for (const child of wanted) {
-    if (child === at) at = at.nextElementSibling;
-    else parent.insertBefore(child, at);
-  }
+  const { children } = parent;
+  wanted.forEach((child, n) => child === children[n] || parent.insertBefore(child, children[n]));
 };
 
 // What is remembered in the browser, where it lets us.

@@ -33,14 +33,7 @@ export const openView = async (host, options) => {
     const { color } = getComputedStyle(host);
     const [a, b, c] = color.match(/[\d.]+/g).map(Number);
     const isLight = color[0] === "r" ? a + b + c > 400 : a > 1 ? a > 60 : a > 0.6;
-    section.className = theme && theme !== "auto" ? `${theme} own` : isLight ? "dark" : "light";
-    let at = host;
-    let ground;
-    do {
-      ground = getComputedStyle(at).backgroundColor;
-      at = at.parentElement;
-    } while (at && /, 0\)|transparent/.test(ground));
-    section.style.setProperty("--page", /, 0\)|transparent/.test(ground) ? "Canvas" : ground);
+    section.className = /k|t$/.test(theme) ? `${theme} own` : isLight ? "dark" : "light";
   };
   const watch = new MutationObserver(tone);
   watch.observe(document.documentElement, { attributes: true });
