@@ -12,8 +12,8 @@ from talkee_lite.api.widget import PARTS, STYLES
 from .harness import Server, config_in, running
 
 SCRIPTS = ["talkee.js", *(f"widget/{name}" for name in PARTS)]
-# The aim is 10,240 before anything is opened, and 16,384 for all scripts. Until it is reached, these
-# numbers go down, never up.
+# The aim is 10,240 before anything is opened, and 16,384 for all scripts. Until it is reached,
+# these numbers go down, never up.
 MOST = {
     "the one line's script": (["talkee.js"], 3072),
     "before anything is opened": (["talkee.js", "widget/core.js", "widget/comments.js"], 12_288),
