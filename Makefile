@@ -3,13 +3,14 @@
 # make test-fast  all but those that drive a browser or take long, in a minute
 # make soak     everything at once for ten minutes, and each fault a hundred times
 # make bench    how fast it is, beside others; writes docs/performance.md (20 minutes)
+# make pictures  take the pictures in docs/pictures anew
 # make check    format, lint, types and the structure of the code, in seconds
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-fast soak bench check format clean
+.PHONY: run test test-fast soak bench pictures check format clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m talkee_lite
@@ -30,6 +31,10 @@ soak: $(VENV)/.test
 bench: $(VENV)/.test
 	sh tests/system_packages.sh bench
 	$(BIN)/python -m bench $(ARGS)
+
+pictures: $(VENV)/.test
+	sh tests/system_packages.sh pictures
+	$(BIN)/python -m tests.browser.pictures
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests (and with "bench" the benchmark) need from outside Python: installed here as root,
+# What the tests (and with "bench" the benchmark, with "pictures" those) need from outside Python: installed here as root,
 # named exactly otherwise.
 set -eu
 
@@ -19,6 +19,10 @@ need openssl openssl
 [ -f /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 if [ "${1:-}" = bench ]; then
     [ -f /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing="$missing libnginx-mod-nchan"
+fi
+
+if [ "${1:-}" = pictures ]; then
+    [ -d /usr/share/fonts/truetype/noto ] || missing="$missing fonts-noto-core"
 fi
 
 [ -z "$missing" ] && exit 0

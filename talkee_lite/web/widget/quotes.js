@@ -174,7 +174,7 @@ export const quotesOf = (view, host, { write, jump }) => {
     found: (entry) => {
       const quote = entry.text.querySelector("blockquote");
       quoting.set(entry, single(quote.textContent));
-      entry.jump = button("to_passage", () => light(entry.passage), "quiet", { hidden: true });
+      entry.jump = button("to_passage", () => light(entry.passage), "quiet.jump", { hidden: true });
       quote.after(entry.jump);
       drawn();
     },
