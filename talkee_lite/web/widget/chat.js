@@ -46,14 +46,15 @@ export const mount = async (host, options) => {
   let waiting = [];
   let said = "";
   let connection = "";
-  let isPublic, isClosed, keeping, isExtending, speaking;
+  let isPublic, isClosed, keeping, isExtending, isWaiting, speaking;
+  let mark; // of the sheet's entry in the browser's history
 
   const people = make("span.faint.people");
   const keep = button("keep", () => setKeeping(!keeping && {}));
   const quiet = make("p.day");
   const empty = make("div.empty", {}, make("p", {}, invite || t("quiet")));
   const enter = button("enter", () => gate.run(), "main");
-  const gate = composerOf(view, { verb: "enter", send: () => {} });
+  const gate = composerOf(view, { verb: "enter", send: () => write() });
   const entry = make("div", {}, make("p", {}, t("come_in")), gate.element);
   const more = button("older", () => extend(), "more");
   const list = make("ol");
@@ -75,7 +76,7 @@ export const mount = async (host, options) => {
     label: t("write_message"), key: `chat ${slug}`, isChat: true, send: (text) => post(text),
   });
   const close = isSheet && button("×", () => toggle(), "close", { ariaLabel: t("close") });
-  const box = make(`div.chat${isSheet ? ".sheet" : ""}`, {},
+  const box = make(`div.chat${isSheet ? ".sheet" : ""}`, { tabIndex: -1 },
     make("div.top", {}, make("h2.heading", {}, options.heading || t("chat")), people, keep, close),
     status, make("div.talk", {}, log, pill), composer.element, voice);
 
@@ -90,19 +91,27 @@ export const mount = async (host, options) => {
   };
   const opened = () => {
     // On a phone the sheet covers the page: the back button closes it.
-    if (isSmall()) history.pushState({ ...history.state, talkee: 1 }, "");
+    if (isSmall()) history.pushState({ ...history.state, talkee: (mark = random()) }, "");
     atEnd = true;
     see();
-    composer.focus();
+    write();
   };
+  const isMarked = () => history.state?.talkee === mark;
   const toggle = (isBack) => {
-    if (!isBack && history.state?.talkee) return history.back();
+    if (!isBack && mark && isMarked()) return history.back();
+    mark = null;
     isOpen = !isOpen;
     show(box, isOpen);
     show(launcher, !isOpen);
     if (isOpen) opened();
     else launcher.focus();
     fit();
+  };
+
+  // To where one writes, as soon as one may.
+  const write = () => {
+    isWaiting = composer.element.hidden;
+    (isWaiting ? box : composer).focus();
   };
 
   const see = () => {
@@ -177,6 +186,7 @@ export const mount = async (host, options) => {
     if (isPublic !== undefined && !mayRead && !entry.isConnected) empty.append(entry);
     show(entry, !mayRead);
     show(composer.element, mayRead);
+    if (isWaiting && mayRead) write();
     show(quiet, last && Date.now() - timeOf(last) > 3600000);
     quiet.textContent = last && `${t("last_used", { when: t.ago(last.created_at) })} ${invite}`;
     show(keep, last && server.user && (server.isStaff || items.some(({ user }) => user.id === server.user.id)));
@@ -343,8 +353,8 @@ export const mount = async (host, options) => {
   if (isSheet) {
     box.role = "dialog";
     box.ariaLabel = t("chat");
-    box.addEventListener("keydown", ({ key }) => key === "Escape" && toggle());
-    on(window, "popstate", () => isOpen && !history.state?.talkee && toggle(true));
+    box.addEventListener("keydown", ({ key, isComposing }) => key === "Escape" && !isComposing && toggle());
+    on(window, "popstate", () => mark && !isMarked() && toggle(true));
     on(visualViewport, "resize", fit);
     fit();
     opened();
