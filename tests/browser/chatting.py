@@ -9,7 +9,7 @@ from playwright.async_api import BrowserContext, Locator, Page, expect
 
 from talkee_lite.config import Config, SiteConfig
 
-from ..harness import JSON, Server, config_in
+from ..harness import JSON, Server, config_in, until
 from .conftest import Host, Tabs
 
 ROOM = "site_id=1&slug=/"
@@ -74,8 +74,15 @@ async def come_in(page: Page, name: str = "Ann") -> None:
     await is_listed(page)
 
 
+async def is_live(page: Page, server: Server, token: str) -> None:
+    """Whatever is said from now on comes by the socket: as this did, or after it."""
+    await until(lambda: server.joined > 0)
+    await server.post(token, "Now live.", room=ROOM)
+    await expect(messages(page).last).to_have_text("Now live.")
+
+
 async def is_listed(page: Page) -> None:
-    """What is in the room is shown, if only that it is empty; from now on all comes live."""
+    """What is in the room is shown, if only that it is empty."""
     there = page.locator("li.message, .empty p").locator("visible=true").first
     await expect(there).to_be_visible()
 

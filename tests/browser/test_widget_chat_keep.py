@@ -75,7 +75,7 @@ async def test_a_speaker_keeps_a_stretch_and_the_next_reader_finds_it(
     await choose(ann, "How long", "Begin here")
     await tells(ann, "choose where it ends")
     await choose(ann, "Forty minutes", "End here")
-    await tells(ann, "Kept below the page.")
+    await tells(ann, "Saved below the page.")
     kept = await ann.evaluate("window.kept")
     assert (kept["content"], kept["reply_count"]) == ("How long does it bake?", 1)
     await expect(ann.get_by_role("button", name="Begin here")).to_have_count(0)
@@ -85,7 +85,7 @@ async def test_a_speaker_keeps_a_stretch_and_the_next_reader_finds_it(
     await expect(comment).to_have_count(1)
     await expect(comment).to_contain_text("How long does it bake?")
     await expect(comment.get_by_text("Ann", exact=True).first).to_be_visible()
-    await expect(comment).to_contain_text("Kept from the chat by Ann")
+    await expect(comment).to_contain_text("Saved from the chat by Ann")
     answer = comment.locator("article.reply")
     await expect(answer).to_have_count(1)
     await expect(answer).to_contain_text("Ben")
@@ -112,10 +112,10 @@ async def test_a_moderator_keeps_what_others_said_and_may_change_their_mind(
     await first.get_by_role("button", name="Begin here").press("Enter")
     last = page.locator("li.message").filter(has_text="Line 2")
     await last.get_by_role("button", name="End here").press("Enter")
-    await tells(page, "Kept below the page.")
+    await tells(page, "Saved below the page.")
     reader = await tabs.open(host.show(reading(server.url)))
     comment = reader.locator("article.comment")
-    await expect(comment).to_contain_text("Kept from the chat by mona")
+    await expect(comment).to_contain_text("Saved from the chat by mona")
     await expect(comment).to_contain_text("Line 1")
     await expect(comment.locator("article.reply")).to_contain_text("Line 2")
 
@@ -140,7 +140,7 @@ async def test_a_stretch_that_is_not_ones_own_is_refused_with_the_reason(
     await page.get_by_role("button", name="Keep this").click()
     await choose(page, "Line 0", "Begin here")
     await choose(page, "Line 1", "End here")
-    await tells(page, "by who took part in it")
+    await tells(page, "You may not do that.")
 
 
 async def test_one_message_alone_and_the_same_again(server: Server, host: Host, tabs: Tabs) -> None:
@@ -151,7 +151,7 @@ async def test_one_message_alone_and_the_same_again(server: Server, host: Host, 
         await page.get_by_role("button", name="Keep this").click()
         await choose(page, "A thought.", "Begin here")
         await choose(page, "A thought.", "End here")
-        await tells(page, "Kept below the page.")
+        await tells(page, "Saved below the page.")
     reader = await tabs.open(host.show(reading(server.url)))
     await expect(reader.locator("article.comment")).to_have_count(1)
     # It was copied: the room still has it.
@@ -170,7 +170,7 @@ async def test_kept_talk_comes_to_those_who_have_the_page_open(
     await page.get_by_role("button", name="Keep this").click()
     await choose(page, "A thought.", "Begin here")
     await choose(page, "And a second.", "End here")
-    await tells(page, "Kept below the page.")
+    await tells(page, "Saved below the page.")
     fresh = reader.get_by_role("button", name="1 new")
     comment = reader.locator("article.comment")
     await expect(fresh.or_(comment).first).to_be_visible()

@@ -128,7 +128,7 @@ async def test_a_user_name_and_a_password(tmp_path: Path, host: Host, tabs: Tabs
         await page.get_by_label("User name").fill("annie")
         await page.get_by_label("Password").fill("a wrong one")
         await page.get_by_label("Password").press("Enter")
-        await expect(page.get_by_text("Look at what you typed")).to_be_visible()
+        await expect(page.get_by_text("Check what you typed")).to_be_visible()
         await expect(field(page)).to_have_value("It is me.")
         await page.get_by_label("Password").fill(SECRET_WORD)
         await page.get_by_label("Password").press("Enter")
@@ -224,7 +224,7 @@ async def test_the_sites_own_accounts(
             await say(page, "Me too.")
             own_account = page.get_by_role("button", name="Your account on this site")
             await own_account.click()
-            await expect(page.get_by_text("Look at what you typed")).to_be_visible()
+            await expect(page.get_by_text("Check what you typed")).to_be_visible()
             await expect(field(page)).to_have_value("Me too.")
             is_logged_in = True
             await own_account.click()

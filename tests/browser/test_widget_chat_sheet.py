@@ -16,6 +16,7 @@ from .chatting import (
     come_in,
     field,
     fill_room,
+    is_live,
     messages,
     page_with_launcher,
     public_chat,
@@ -132,8 +133,7 @@ async def test_what_comes_while_it_is_closed_is_counted_on_the_button(
     ben = await fill_room(server, 1)
     page = await somebodys_page(tabs, host, server)
     await open_sheet(page)
-    await shows(page, "Line 0")
-    await until(lambda: len(server.services.sockets.connections) == 1)
+    await is_live(page, server, ben)
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("button", name="Open the chat", exact=True)).to_be_visible()
     for number in range(2):
@@ -141,7 +141,7 @@ async def test_what_comes_while_it_is_closed_is_counted_on_the_button(
     button = page.get_by_role("button", name="Open the chat, 2 unread")
     await expect(button).to_have_text("2")
     await button.click()
-    await shows(page, "Line 0", "New 0", "New 1")
+    await shows(page, "Line 0", "Now live.", "New 0", "New 1")
     await expect(page.get_by_role("button", name="unread")).to_have_count(0)
     await page.keyboard.press("Escape")
     closed = page.get_by_role("button", name="Open the chat", exact=True)

@@ -53,7 +53,6 @@ export const mount = async (host, options) => {
   const keep = button("keep", () => setKeeping(!keeping && {}));
   const quiet = make("p.day");
   const empty = make("div.empty", {}, make("p", {}, invite || t("quiet")));
-  const enter = button("enter", () => gate.run(), "main");
   const gate = composerOf(view, { verb: "enter", send: () => write() });
   const entry = make("div", {}, make("p", {}, t("come_in")), gate.element);
   const more = button("older", () => extend(), "more");
@@ -161,8 +160,9 @@ export const mount = async (host, options) => {
   const dayRow = (item) => {
     const day = dayOf(item);
     const name = day === new Date().toDateString() ? t("today") : t.day(item.created_at);
-    if (!rows.has(day)) rows.set(day, { element: make("li.day", {}, name) });
-    return rows.get(day).element;
+    const key = day + name; // which it is changes at midnight
+    if (!rows.has(key)) rows.set(key, { element: make("li.day", {}, name) });
+    return rows.get(key).element;
   };
 
   const paint = () => {
