@@ -179,7 +179,7 @@ export const mount = async (host, options) => {
   };
   const openBelow = (entry, kind, send, given) => {
     const key = keyOf(entry.item);
-    const isOpen = open[key]?.kind === kind;
+    const isOpen = open[key]?.kind === kind && open[key].element.isConnected;
     shut(key);
     if (isOpen) return;
     const composer = composerOf(view, {

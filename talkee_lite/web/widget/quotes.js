@@ -91,6 +91,7 @@ export const quotesOf = (view, host, { write, jump }) => {
   const lit = paintOf("talkee-lit");
   const marks = make("div");
   const talk = button("talk_about", () => {
+    look();
     show(talk, false);
     getSelection().removeAllRanges();
     write(`> ${chosen.replace(/[\\`*_[\]<>#~&]|^[-+=]|(?<=^\d+)[.)]/g, "\\$&")}\n\n`);
