@@ -17,6 +17,7 @@ export const mount = async (host, options) => {
   const query = `?site_id=${server.siteId}&slug=${encodeURIComponent(slug)}`;
   const place = `visit ${server.base}${server.siteId}${slug}`;
   const before = recall(place) ?? "~"; // no time is behind that
+  const isQuoting = options.quotes !== "off";
   const entries = new Map(); // key → what is drawn
   const open = {}; // key → the form below it
   let state = EMPTY_THREAD;
@@ -178,7 +179,7 @@ export const mount = async (host, options) => {
   };
   const openBelow = (entry, kind, send, given) => {
     const key = keyOf(entry.item);
-    const isOpen = open[key]?.kind === kind;
+    const isOpen = open[key]?.kind === kind && open[key].element.isConnected;
     shut(key);
     if (isOpen) return;
     const composer = composerOf(view, {
@@ -288,7 +289,7 @@ export const mount = async (host, options) => {
     ]);
     if (last?.content_html !== item.content_html) {
       setHtml(text, item.content_html);
-      if (!of && text.querySelector(":scope > blockquote:first-child")) quote().then((quotes) => quotes.found(entry));
+      if (isQuoting && !of && text.querySelector(":scope > blockquote:first-child")) quote().then((quotes) => quotes.found(entry));
     }
     const heart = !of && isOut && tool("like", likes ? `♥\uFE0E ${likes.toLocaleString(t.lang)}` : "♡");
     if (heart) heart.ariaLabel = `${t("like")} ${likes ? t("likes", { n: likes }) : ""}`;
@@ -365,7 +366,10 @@ export const mount = async (host, options) => {
   const quote = () =>
     (quotes ??= import("./quotes.js").then(({ quotesOf }) =>
       quotesOf(view, host, { write: main.insert, jump: (id) => land(`talkee-${id}`) })));
-  if (options.quotes !== "off") document.addEventListener("selectionchange", quote, { once: true, signal });
+  if (isQuoting) {
+    document.addEventListener("selectionchange", quote, { once: true, signal });
+    if (!getSelection().isCollapsed) quote();
+  }
 
   for (const element of [notice, more, earlier, fresh, empty, orders]) show(element, false);
   fill(section, [make("div.top", {}, heading, orders), notice, main.element, status, empty, earlier, list, more,

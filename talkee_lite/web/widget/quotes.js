@@ -5,27 +5,32 @@ const MOST = 300; // letters of a passage
 const OURS = "talkee-comments, talkee-chat, talkee-marks";
 const BLOCKS = "p, li, h1, h2, h3, h4, h5, h6, td, th, dd, dt, pre, blockquote, figcaption, div";
 
-const single = (text) => text.replace(/\s+/g, " ").trim();
+const single = (text) => text.replace(/\u00ad/g, "").replace(/\s+/g, " ").trim();
 
 // The article's text with single spaces, and where each of its letters stands.
 const textOf = (root) => {
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
-    node.data !== undefined ? 1 : node.matches(`script, style, noscript, textarea, select, ${OURS}`) ? 2 : 3);
+    node.data !== undefined ? 1
+      : node.matches(`script, style, noscript, textarea, select, ${OURS}`) || getComputedStyle(node).display === "none" ? 2 : 1);
   const places = [];
   let text = "";
-  let block;
+  let block, isBroken;
   while (walker.nextNode()) {
     const node = walker.currentNode;
+    const { data } = node;
+    isBroken ||= node.localName === "br";
+    if (!data) continue;
     const own = node.parentElement.closest(BLOCKS);
-    // What stands in another block is another word.
-    if (own !== block) {
+    // What stands in another block, or on another line, is another word.
+    if ((own !== block || isBroken) && !text.endsWith(" ")) {
       text += " ";
       places.push([node, 0]);
     }
     block = own;
-    for (let at = 0; at < node.length; at++) {
-      const letter = /\s/.test(node.data[at]) ? " " : node.data[at];
-      if (letter === " " && text.endsWith(" ")) continue;
+    isBroken = false;
+    for (let at = 0; at < data.length; at++) {
+      const letter = /\s/.test(data[at]) ? " " : data[at];
+      if (letter === "\u00ad" || (letter === " " && text.endsWith(" "))) continue;
       text += letter;
       places.push([node, at]);
     }
@@ -35,7 +40,7 @@ const textOf = (root) => {
 
 const rangeOf = ({ text, places }, wanted) => {
   const at = text.indexOf(wanted);
-  if (at < 0) return null;
+  if (wanted.length < 3 || at < 0) return null;
   const range = new Range();
   const [node, last] = places[at + wanted.length - 1];
   range.setStart(...places[at]);
@@ -43,12 +48,23 @@ const rangeOf = ({ text, places }, wanted) => {
   return range;
 };
 
-// What was selected; where it stands in the article more than once it grows, word by word.
-const uniqueOf = ({ text, places }, range, wanted) => {
-  const from = places.findIndex(([node, at]) => node === range.startContainer && at >= range.startOffset);
-  let start = text.indexOf(wanted, Math.max(0, from - 1));
-  let end = start + wanted.length;
-  let found = wanted;
+// What was selected of the article; where it stands there more than once it grows, word by word.
+const chosenOf = ({ text, places }, range) => {
+  const find = (isThere) => {
+    let [from, to] = [0, places.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (isThere(...places[middle])) to = middle;
+      else from = middle + 1;
+    }
+    return from;
+  };
+  let start = find((node, at) => range.comparePoint(node, at) >= 0);
+  let end = find((node, at) => range.comparePoint(node, at + 1) > 0);
+  while (start < end && text[start] === " ") start++;
+  while (start < end && text[end - 1] === " ") end--;
+  let found = text.slice(start, end);
+  if (found.length < 3 || found.length > MOST) return "";
   while (start > 0 && found.length < MOST && text.indexOf(found) !== text.lastIndexOf(found)) {
     start = text.lastIndexOf(" ", start - 2) + 1;
     end = (text.indexOf(" ", end + 1) + 1 || text.length + 1) - 1;
@@ -75,9 +91,10 @@ export const quotesOf = (view, host, { write, jump }) => {
   const lit = paintOf("talkee-lit");
   const marks = make("div");
   const talk = button("talk_about", () => {
+    look();
     show(talk, false);
     getSelection().removeAllRanges();
-    write(`> ${chosen.replace(/[\\`*_[\]<>#~&]/g, "\\$&")}\n\n`);
+    write(`> ${chosen.replace(/[\\`*_[\]<>#~&]|^[-+=]|(?<=^\d+)[.)]/g, "\\$&")}\n\n`);
   }, "about");
   // Pressing the button must not end the selection first.
   talk.addEventListener("pointerdown", (event) => event.preventDefault());
@@ -90,9 +107,9 @@ export const quotesOf = (view, host, { write, jump }) => {
   let ranges = [];
   let chosen, timer, drawing;
 
+  const one = (selector) => selector && document.querySelector(selector);
   const article = () =>
-    (options.article && document.querySelector(options.article)) ||
-    host.closest("article") || document.querySelector("article, main, [role=main]") || document.body;
+    one(options.article) || host.closest("article") || one("article") || one("main, [role=main]") || document.body;
 
   // Where something is, counted from the layer, whatever the page's body is like.
   const put = (element, { right, top }) => {
@@ -102,14 +119,10 @@ export const quotesOf = (view, host, { write, jump }) => {
 
   const look = () => {
     const selection = getSelection();
-    const text = single(String(selection));
-    const range = text && selection.getRangeAt(0);
-    const at = range?.commonAncestorContainer;
-    const isHere = text.length > 2 && text.length <= MOST && article().contains(at) &&
-      !(at.parentElement ?? at).closest(`${OURS}, input, textarea`);
-    show(talk, isHere);
-    if (!isHere) return;
-    chosen = uniqueOf(textOf(article()), range, text);
+    const range = selection.rangeCount && selection.getRangeAt(0);
+    chosen = range && chosenOf(textOf(article()), range);
+    show(talk, chosen);
+    if (!chosen) return;
     const { right, bottom } = range.getBoundingClientRect();
     put(talk, { right, top: bottom });
   };
@@ -135,8 +148,9 @@ export const quotesOf = (view, host, { write, jump }) => {
     const index = textOf(article());
     const found = {}; // text → entries
     for (const [entry, text] of quoting) {
-      const range = entry.element.isConnected && rangeOf(index, text);
-      if (!entry.element.isConnected) quoting.delete(entry);
+      // The button stands behind the quotation, and goes with it.
+      const range = entry.jump.isConnected && rangeOf(index, text);
+      if (!entry.jump.isConnected) quoting.delete(entry);
       entry.passage = range;
       show(entry.jump, range);
       if (range) (found[text] ??= []).push(entry);
@@ -163,6 +177,7 @@ export const quotesOf = (view, host, { write, jump }) => {
   until(() => {
     watch.disconnect();
     layer.remove();
+    lit.clear();
     for (const range of ranges) quoted.delete(range);
   });
   show(talk, false);

@@ -1,0 +1,108 @@
+"""Passages of every kind are quoted as they are read, and found again."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from ..harness import Server
+from .comments import browser_of, button, field, open_page, say, someone
+from .conftest import Host, Tabs
+from .test_widget_quotes import TALK, marked
+
+pytestmark = pytest.mark.browser
+
+# What is selected from `b` to `b`, in an article that has more; and how it reads.
+PASSAGES = {
+    "1. A list that is none": "1. A list that is none",
+    "2024) was a good year": "2024) was a good year",
+    "- a dash begins": "- a dash begins",
+    "+ a plus begins": "+ a plus begins",
+    "=== is that equal?": "=== is that equal?",
+    "--- and so on": "--- and so on",
+    "---": "---",
+    "# 1 of *all* the _stars_ ~~here~~": "# 1 of *all* the _stars_ ~~here~~",
+    "&lt;b&gt; &amp;amp; `code` [x](y) ![z](w) \\ back": "<b> &amp; `code` [x](y) ![z](w) \\ back",
+    "| a | b |": "| a | b |",
+    "see https://example.com/a_b_c?d=e&amp;f=g, or": "see https://example.com/a_b_c?d=e&f=g, or",
+    "two<br>lines": "two lines",
+    "one<span> </span>\n   <i>two</i>&nbsp;three": "one two three",
+    "hy&shy;phen&shy;ated": "hyphenated",
+    "日本語の文章です。": "日本語の文章です。",
+    "👩‍👩‍👧 and 😀 here": "👩‍👩‍👧 and 😀 here",
+    "مرحبا بالعالم": "مرحبا بالعالم",
+    "<s style='text-transform: uppercase'>loud</s> words": "loud words",
+    "seen <s style='display: none'>hidden </s>again": "seen again",
+    "<script>let x = 1;</script>after a script": "after a script",
+}
+
+
+@pytest.mark.parametrize("passage", PASSAGES)
+async def test_a_passage_is_found_again(
+    passage: str, server: Server, host: Host, tabs: Tabs
+) -> None:
+    article = f"<article><h1>An article</h1><p>Before it <q>{passage}</q> after it.</p></article>"
+    person = await browser_of(tabs, server, await someone(server, "Ann"))
+    page = await open_page(tabs, host, server, person=person, article=article)
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('q'))")
+    await button(page, TALK).click()
+    await page.keyboard.press("Control+End")
+    await page.keyboard.type("A remark")
+    await page.keyboard.press("Control+Enter")
+    await expect(button(page, "Show the passage")).to_be_visible()
+    quotation = await page.locator("article.comment blockquote").inner_text()
+    plain = PASSAGES[passage]
+    assert quotation.replace("\u00ad", "").lower() == plain.lower()
+
+
+async def test_a_passage_may_go_over_blocks_of_every_kind(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    article = """<article><h1>An article</h1><form><input><button type=button>Go</button></form>
+      <div id=all><p>First.</p>bare<ul><li>one<li>two</ul><table><tr><td>a<td>b</table>
+      <pre>x  y\n  z</pre></div></article>"""
+    person = await browser_of(tabs, server, await someone(server, "Ann"))
+    page = await open_page(tabs, host, server, person=person, article=article)
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('#all'))")
+    await button(page, TALK).click()
+    await page.keyboard.press("Control+Enter")
+    await expect(button(page, "Show the passage")).to_be_visible()
+    await expect(page.locator("article.comment blockquote")).to_have_text(
+        "First. bare one two a b x y z"
+    )
+
+
+async def test_the_whole_of_a_long_article_is_no_passage(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    article = f"<article><h1>An article</h1><p id=long>{'Some words. ' * 60}</p></article>"
+    page = await open_page(tabs, host, server, article=article)
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('#long'))")
+    await page.evaluate("new Promise((go) => setTimeout(go, 500))")
+    await expect(button(page, TALK)).to_have_count(0)
+
+
+@pytest.mark.parametrize("quotation", ["&nbsp;", "a", "![x](y)", "> > nested", "- \n> - ", "---"])
+async def test_quotations_of_nothing_mark_nothing_and_break_nothing(
+    quotation: str, server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], f"> {quotation}\n\nA trap")
+    await say(server, ann["access_token"], "> It says something.\n\nGood")
+    page = await open_page(tabs, host, server)
+    await marked(page, "It says something.")
+    await field(page).fill("Still works")
+
+
+async def test_what_the_page_adds_later_is_searched_too(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "> A later thought.\n\nA remark")
+    page = await open_page(tabs, host, server)
+    await expect(button(page, "Show the passage")).to_have_count(0)
+    later = "'beforeend', '<p>A later thought.</p>'"
+    await page.evaluate(f"document.querySelector('article').insertAdjacentHTML({later})")
+    await say(server, ann["access_token"], "Look again")
+    await button(page, "1 new").click()
+    await marked(page, "A later thought.")
