@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 from playwright.async_api import Locator, Page, Request, WebSocket, expect
 
-from ..harness import JSON, Server
+from talkee_lite.config import Config, SiteConfig
+
+from ..harness import JSON, Server, config_in
 
 HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Rye</title>"""
@@ -96,3 +99,8 @@ class Log:
         """Which pages it asked `path` about."""
         found = [urlsplit(a) for a in self.addresses if urlsplit(a).path == path]
         return [parse_qs(parts.query)["slug"][0] for parts in found]
+
+
+def public_site(folder: Path) -> Config:
+    """A server whose site any page may use, and whose chat anybody may read."""
+    return config_in(folder, sites=(SiteConfig(id=1, origins=("*",), public_chat=True),))

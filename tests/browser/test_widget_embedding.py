@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from talkee_lite.config import SiteConfig
-
-from ..harness import Server, config_in, running, until
+from ..harness import Server, running, until
 from .conftest import Host, Tabs
 from .embedding import (
     HEAD,
@@ -20,6 +18,7 @@ from .embedding import (
     comment,
     has_loaded,
     line,
+    public_site,
     says,
     shows,
     talk,
@@ -35,9 +34,7 @@ PLACE = """e => [e.previousElementSibling?.localName, e.parentElement.localName,
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    """A server with a chat that anybody may read."""
-    config = config_in(tmp_path, sites=(SiteConfig(id=1, origins=("*",), public_chat=True),))
-    async with running(config) as started:
+    async with running(public_site(tmp_path)) as started:
         yield started
 
 
@@ -241,7 +238,7 @@ async def test_moved_on_the_page_it_keeps_what_was_typed_and_its_socket(
     await until(lambda: server.joined == 1)
     field = page.get_by_label("Write a comment")
     await field.fill("Half a sentence")
-    asked = len(log.addresses)
+    asked = log.paths().count("/api/comments")
     await page.evaluate("document.querySelector('aside').append(document.querySelector("
                         "'talkee-comments'))")  # fmt: skip
     await expect(page.locator("aside").get_by_label("Write a comment")).to_have_value(
@@ -249,7 +246,7 @@ async def test_moved_on_the_page_it_keeps_what_was_typed_and_its_socket(
     )
     await write(server, "/post", "Second!")
     await expect(page.locator("aside").get_by_role("button", name="1 new")).to_be_visible()
-    assert (len(log.sockets), len(log.addresses)) == (1, asked)
+    assert (len(log.sockets), log.paths().count("/api/comments")) == (1, asked)
 
 
 async def test_removed_it_leaves_nothing_and_put_back_it_is_up_to_date(
@@ -301,7 +298,7 @@ async def test_elements_that_a_script_makes_later_work_too(
     await write(server, "/a", "On a")
     await talk(server, "/b", "In b")
     page = await tabs.open(host.show(f"{START}{line(server, 'data-comments=off')}"))
-    await page.wait_for_function("customElements.get('talkee-comments')")
+    await page.wait_for_function("!!customElements.get('talkee-comments')")
     await page.evaluate(
         """() => {
           const part = document.createElement("talkee-comments");
