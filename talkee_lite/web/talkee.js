@@ -39,8 +39,8 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
 
     connectedCallback() {
       clearTimeout(this.leaving);
-      if (this.shadowRoot) return; // it was only moved
-      this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
+      if (this.isBegun) return; // it was only moved
+      if (!this.shadowRoot) this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
       this.begin();
     }
 
@@ -63,7 +63,7 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
 
     end() {
       near.unobserve(this);
-      this.turn = null;
+      this.turn = this.isBegun = null;
       this.view?.destroy();
       this.view = null;
     }
@@ -130,12 +130,12 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
   };
 
   // What pages written for Talkee call; the options of its wallets mean nothing here.
-  const show = ({ siteId, slug, container = "#comments", locale = "", theme, heading } = {}) => {
+  const show = (options = {}) => {
+    const { siteId, slug, container = "#comments", locale, theme, heading } = options;
     const place = find(container);
-    const lang = locale.replace(/^zhHan.$/, "zh");
-    const part = make("comments", { "site-id": siteId, slug, lang, theme, heading });
-    if (place) place.replaceChildren(part);
-    else if (document.readyState === "loading") addEventListener("DOMContentLoaded", () => find(container)?.replaceChildren(part));
+    const lang = locale?.replace(/^zhHan.$/, "zh");
+    if (place) place.replaceChildren(make("comments", { "site-id": siteId, slug, lang, theme, heading }));
+    else if (document.readyState === "loading") addEventListener("DOMContentLoaded", () => show(options));
     else console.error(`Talkee: nothing here matches ${container}`);
   };
 
