@@ -35,8 +35,9 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield started
 
 
-async def tab_with_wallet(tabs: Tabs, account: LocalAccount) -> Page:
+async def tab_with_wallet(tabs: Tabs, server: Server, account: LocalAccount) -> Page:
     """A tab of a browser that has a wallet: it is in every page, and has eth-account sign."""
+    tabs.known.add(server.url)
 
     async def request(asked: dict[str, Any]) -> Any:
         if asked["method"] == "eth_requestAccounts":
@@ -59,8 +60,7 @@ async def tab_with_wallet(tabs: Tabs, account: LocalAccount) -> Page:
 
 async def test_a_reader_signs_in_with_a_wallet(server: Server, host: Host, tabs: Tabs) -> None:
     account: LocalAccount = Account.create()
-    tabs.known.add(server.url)
-    page = await tab_with_wallet(tabs, account)
+    page = await tab_with_wallet(tabs, server, account)
     await page.goto(host.show(f"<script>{SCRIPT}</script>"))
     assert host.origin != server.url
     first = await page.evaluate("(server) => signInWithWallet(server)", server.url)
@@ -73,8 +73,7 @@ async def test_a_reader_signs_in_with_a_wallet(server: Server, host: Host, tabs:
 async def test_a_reader_whose_clock_is_wrong_signs_in_too(
     server: Server, host: Host, tabs: Tabs
 ) -> None:
-    tabs.known.add(server.url)
-    page = await tab_with_wallet(tabs, Account.create())
+    page = await tab_with_wallet(tabs, server, Account.create())
     await page.goto(host.show(f"<script>{SCRIPT}</script>"))
     await page.clock.set_fixed_time(0)
     found = await page.evaluate("(server) => signInWithWallet(server)", server.url)
@@ -85,8 +84,7 @@ async def test_the_example_page_signs_in_with_a_wallet(
     server: Server, host: Host, tabs: Tabs
 ) -> None:
     account: LocalAccount = Account.create()
-    tabs.known.add(server.url)
-    page = await tab_with_wallet(tabs, account)
+    page = await tab_with_wallet(tabs, server, account)
     await page.goto(f"{host.show(EXAMPLE)}?base={quote(server.url)}")
     await page.get_by_role("button", name="Sign in with a wallet").click()
     name = f"{account.address[:6]}…{account.address[-4:]}"

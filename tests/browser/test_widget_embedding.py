@@ -181,6 +181,7 @@ async def test_themes_are_as_dark_as_they_say_and_auto_as_the_page(
         ("https://blog.example.com/a/b?utm=1#c", "/post", "/a/b"),
         ("/gr%C3%BC%C3%9Fe", "/post?page=2", "/grüße"),
     ],
+    ids=["path", "umlauts", "no UTF-8", "canonical", "canonical umlauts"],
 )
 async def test_a_page_is_named_by_its_canonical_link_else_by_its_path(
     server: Server, host: Host, tabs: Tabs, link: str, path: str, slug: str
@@ -189,6 +190,20 @@ async def test_a_page_is_named_by_its_canonical_link_else_by_its_path(
     await write(server, slug, "Found")
     page = await tabs.open(host.show(f"{HEAD}{canonical}</head>{line(server)}", path=path))
     await shows(page, "Found")
+
+
+async def test_a_slug_that_is_written_as_an_address_is_read_as_one(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    """As templates of Hugo and others write it; the link to `/t/` means the same."""
+    await write(server, "/grüße/", "Found")
+    encoded = "data-slug=/gr%C3%BC%C3%9Fe/"
+    html = f"{START}{line(server, encoded)}<b data-talkee-count=/gr%C3%BC%C3%9Fe/></b>"
+    page = await tabs.open(host.show(html))
+    await shows(page, "Found")
+    await expect(page.locator("[data-talkee-count]")).to_have_text("1")
+    await page.goto(f"{server.url}/t/1?slug=/gr%C3%BC%C3%9Fe/")
+    await expect(page.get_by_text("Found")).to_be_visible()
 
 
 async def test_two_lines_are_two_threads_and_a_script_that_comes_twice_does_no_harm(

@@ -217,7 +217,9 @@ async def test_counts_of_a_whole_page_come_in_one_call(
     twice = "<span data-talkee-count=/posts/7></span><span data-talkee-count=/grüße></span>"
     page = await (await tabs.person()).new_page()
     log = Log(page, server)
-    await page.goto(host.show(f"{START}{spans}{twice}<script async src={server.url}/talkee.js>"))
+    await page.goto(
+        host.show(f"{START}{spans}{twice}<script async src={server.url}/talkee.js></script>")
+    )
     counts = page.locator("[data-talkee-count]")
     await page.wait_for_function("document.querySelector('span').textContent === '0'")
     texts = await counts.all_inner_texts()

@@ -46,7 +46,7 @@ export const mount = async (host, options) => {
   let waiting = [];
   let said = "";
   let connection = "";
-  let isPublic, isClosed, keeping, isExtending, speaking;
+  let drawing, isPublic, isClosed, keeping, isExtending, speaking;
 
   const people = make("span.faint.people");
   const keep = button("keep", () => setKeeping(!keeping && {}));
@@ -113,8 +113,7 @@ export const mount = async (host, options) => {
 
   const draw = () => {
     // Many messages in one frame are one drawing.
-    cancelAnimationFrame(draw.frame);
-    draw.frame = document.hidden ? setTimeout(paint, 100) : requestAnimationFrame(paint);
+    drawing ??= document.hidden ? setTimeout(paint, 100) : requestAnimationFrame(paint);
   };
 
   const set = (next) => {
@@ -157,6 +156,7 @@ export const mount = async (host, options) => {
   };
 
   const paint = () => {
+    drawing = null;
     if (signal.aborted) return;
     const { items } = state;
     const last = items.at(-1);
