@@ -15,6 +15,7 @@ need ip iproute2
 need cc gcc
 need node nodejs
 need npm npm
+need hugo hugo
 need openssl openssl
 [ -f /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 if [ "${1:-}" = bench ]; then

@@ -8,22 +8,27 @@
   const isLocal = /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname);
   const all = (selector) => [...document.querySelectorAll(selector)];
 
-  // The page's path as people read it: the canonical link's, unless that stayed when the page moved on.
+  // A path as people read it.
+  const readable = (slug) => {
+    try {
+      return decodeURIComponent(slug);
+    } catch {
+      return slug;
+    }
+  };
+
+  // The page's: the canonical link's, unless that stayed when the page moved on.
   let [path, canonical] = [];
   const pagePath = () => {
     const link = document.querySelector("link[rel=canonical][href]")?.href;
     if (path === location.pathname || canonical !== link) [path, canonical] = [location.pathname, link];
-    const { pathname } = new URL((path === location.pathname && link) || location);
-    try {
-      return decodeURIComponent(pathname);
-    } catch {
-      return pathname;
-    }
+    return readable(new URL((path === location.pathname && link) || location).pathname);
   };
 
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`:host { display: block !important; }
 :host(:not([data-loaded], [launcher])) { min-height: var(--talkee-reserve, 18em) !important; }
+:host(talkee-chat:not([data-loaded], [launcher])) { min-height: var(--talkee-height, 30em) !important; }
 :host > button { position: fixed; z-index: var(--talkee-z, 2147483000); right: max(20px, env(safe-area-inset-right)); bottom: max(20px, env(safe-area-inset-bottom));
 width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; background: var(--talkee-accent, #2a6a51); color: var(--talkee-on-accent, #fff); }
 :host > button::before { content: ""; display: block; width: 22px; height: 15px; margin: auto; border: 2px solid; border-radius: 7px 7px 7px 0; }
@@ -39,13 +44,13 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
 
     connectedCallback() {
       clearTimeout(this.leaving);
-      if (this.shadowRoot) return; // it was only moved
-      this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
+      if (this.isBegun) return; // it was only moved
+      if (!this.shadowRoot) this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
       this.begin();
     }
 
     begin() {
-      this.slug = this.getAttribute("slug") || pagePath();
+      this.slug = readable(this.getAttribute("slug") || "") || pagePath();
       this.isBegun = true;
       if (this.hasAttribute("launcher")) {
         const button = document.createElement("button");
@@ -63,7 +68,7 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
 
     end() {
       near.unobserve(this);
-      this.turn = null;
+      this.turn = this.isBegun = null;
       this.view?.destroy();
       this.view = null;
     }
@@ -82,12 +87,14 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
     load() {
       if (this.turn) return;
       near.unobserve(this);
-      const options = { base, isLocal, slug: this.slug, pageSlug: pagePath(), siteId: "1" };
+      const options = { siteId: "1" };
       for (const { name, value } of this.attributes) options[name === "site-id" ? "siteId" : name] = value;
+      const pageSlug = document.querySelector("talkee-comments")?.slug ?? pagePath();
+      Object.assign(options, { base, isLocal, slug: this.slug, pageSlug });
       options.lang ||= document.documentElement.lang || navigator.language;
       const turn = (this.turn = {});
       import(`${base}widget/${this.kind}.js`)
-        .then(({ mount }) => this.turn === turn && mount(this, options))
+        .then(({ mount }) => (this.turn === turn ? mount(this, options) : null))
         .then((view) => {
           if (this.turn === turn) this.view = view;
           else view?.destroy();
@@ -130,19 +137,20 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
   };
 
   // What pages written for Talkee call; the options of its wallets mean nothing here.
-  const show = ({ siteId, slug, container = "#comments", locale = "", theme, heading } = {}) => {
+  const show = (options = {}) => {
+    const { siteId, slug, container = "#comments", locale, theme, heading } = options;
     const place = find(container);
-    const lang = locale.replace(/^zhHan.$/, "zh");
-    const part = make("comments", { "site-id": siteId, slug, lang, theme, heading });
-    if (place) place.replaceChildren(part);
-    else if (document.readyState === "loading") addEventListener("DOMContentLoaded", () => find(container)?.replaceChildren(part));
+    const lang = locale?.replace(/^zhHan.$/, "zh");
+    if (place) place.replaceChildren(make("comments", { "site-id": siteId, slug, lang, theme, heading }));
+    else if (document.readyState === "loading") addEventListener("DOMContentLoaded", () => show(options));
     else console.error(`Talkee: nothing here matches ${container}`);
   };
 
   // How many comments other pages have, in one call for all of this page.
   const count = async () => {
     const spots = all("[data-talkee-count]");
-    const slugs = [...new Set(spots.map(({ dataset }) => dataset.talkeeCount))].slice(0, 500);
+    const slugOf = ({ dataset }) => readable(dataset.talkeeCount);
+    const slugs = [...new Set(spots.map(slugOf))].slice(0, 500);
     if (!slugs[0]) return;
     const site_id = Number(document.querySelector("script[data-site-id]")?.dataset.siteId ?? 1);
     const body = JSON.stringify({ site_id, slugs });
@@ -150,7 +158,7 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
       const response = await fetch(`${base}api/counts`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
       const { data, msg } = await response.json();
       if (!data) throw msg;
-      for (const spot of spots) spot.textContent = data[spot.dataset.talkeeCount] ?? "";
+      for (const spot of spots) spot.textContent = data[slugOf(spot)] ?? "";
     } catch (error) {
       console.error(`Talkee: no counts: ${error}`);
     }
@@ -173,13 +181,17 @@ width: 56px; height: 56px; border: 0; border-radius: 28px; cursor: pointer; back
     count();
   };
 
-  // A page of one program that changes its path is another page.
-  const moved = () => setTimeout(() => {
+  // A page of one program that changes its path is another page; its canonical link may follow late.
+  const follow = () => {
     for (const part of all("talkee-comments, talkee-chat")) {
       if (!part.hasAttribute("slug") && part.slug !== pagePath()) part.again?.();
     }
+  };
+  const moved = () => setTimeout(() => {
+    follow();
     count();
   }, 50);
+  new MutationObserver(follow).observe(document.head, { subtree: true, childList: true, attributes: true });
   const { navigation } = window;
   if (navigation) navigation.addEventListener("currententrychange", moved);
   else {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 import re
 import socket
 from collections.abc import AsyncIterator, Generator
@@ -215,17 +216,19 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
 
 
 class Host:
-    """Somebody's site on an origin of its own: one page, which a test writes."""
+    """Somebody's site on an origin of its own, whose pages a test writes."""
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.html = ""
         self.policy = ""
+        self.pages: dict[str, str] = {}
+        """Other pages and files by their paths; every other path shows the same page."""
 
-    def show(self, html: str, policy: str = "") -> str:
+    def show(self, html: str, policy: str = "", path: str = "/post") -> str:
         """Publish a page, with a content security policy if given; its address."""
         self.html, self.policy = html, policy
-        return f"{self.origin}/post"
+        return f"{self.origin}{path}"
 
 
 @pytest.fixture
@@ -234,14 +237,16 @@ async def host() -> AsyncIterator[Host]:
 
     async def page(request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": site.policy} if site.policy else None
-        return web.Response(text=site.html, content_type="text/html", headers=headers)
+        kind = mimetypes.guess_type(request.path)[0] or "text/html"
+        text = site.pages.get(request.path, site.html)
+        return web.Response(text=text, content_type=kind, headers=headers)
 
     async def icon(request: web.Request) -> web.Response:
         return web.Response(status=204)
 
     app = web.Application()
-    app.router.add_get("/post", page)
     app.router.add_get("/favicon.ico", icon)
+    app.router.add_get("/{path:.*}", page)
     async with listening(app) as origin:
         site = Host(origin)
         yield site

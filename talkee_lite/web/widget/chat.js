@@ -46,7 +46,7 @@ export const mount = async (host, options) => {
   let waiting = [];
   let said = "";
   let connection = "";
-  let isPublic, isClosed, keeping, isExtending, isWaiting, speaking;
+  let drawing, isPublic, isClosed, keeping, isExtending, isWaiting, speaking;
   let mark; // of the sheet's entry in the browser's history
 
   const people = make("span.faint.people");
@@ -121,8 +121,7 @@ export const mount = async (host, options) => {
 
   const draw = () => {
     // Many messages in one frame are one drawing.
-    cancelAnimationFrame(draw.frame);
-    draw.frame = document.hidden ? setTimeout(paint, 100) : requestAnimationFrame(paint);
+    drawing ??= document.hidden ? setTimeout(paint, 100) : requestAnimationFrame(paint);
   };
 
   const set = (next) => {
@@ -166,6 +165,7 @@ export const mount = async (host, options) => {
   };
 
   const paint = () => {
+    drawing = null;
     if (signal.aborted) return;
     const { items } = state;
     const last = items.at(-1);

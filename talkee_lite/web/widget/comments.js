@@ -23,7 +23,7 @@ export const mount = async (host, options) => {
   let state = EMPTY_THREAD;
   let order = recall("order") ?? "created_at_asc";
   let landing = location.hash;
-  let isLoaded, isLoading, isStale, answers, quotes;
+  let drawing, isLoaded, isLoading, isStale, answers, quotes;
 
   const call = async (method, path, body) => (await server.call(method, path, body)).data;
   const pathOf = (of = "") => `comments${of}${query}`;
@@ -307,11 +307,11 @@ export const mount = async (host, options) => {
   const set = (next) => {
     state = next;
     // Several changes at once are drawn once.
-    cancelAnimationFrame(set.frame);
-    set.frame = document.hidden ? setTimeout(paint, 50) : requestAnimationFrame(paint);
+    drawing ??= document.hidden ? setTimeout(paint, 50) : requestAnimationFrame(paint);
   };
 
   const paint = () => {
+    drawing = null;
     if (signal.aborted) return;
     const used = new Set();
     const entryAt = (item) => {

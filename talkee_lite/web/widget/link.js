@@ -113,7 +113,8 @@ const linkOf = (server, slug) => {
     on(window, "online", connect);
     on(window, "offline", () => rest("offline"));
     on(window, "focusin", () => state === "elsewhere" && connect());
-    on(signal, "abort", server.onPerson(connect));
+    // Not by `on`: what goes with the signal is gone before it tells.
+    signal.addEventListener("abort", server.onPerson(connect));
     connect();
   };
 
