@@ -135,10 +135,20 @@ async def test_what_happens_while_ones_own_is_on_its_way_is_not_lost(
     status, _, _ = await server.call("DELETE", f"/ws/messages/{gone}?{ROOM}", token=ben)
     assert status == 200
     await shows(page, "Line 1", "Mine.", "Another's.")
+    await (
+        page.get_by_role("log")
+        .locator("ol")
+        .evaluate(
+            "list => { window.gone = 0; new MutationObserver(changes => changes.forEach("
+            "({removedNodes}) => gone += removedNodes.length)).observe(list, {childList: true}); }"
+        )
+    )
     async with page.expect_response("**/api/messages?*"):
         answered.set()
     await say(page, "Mine again.")
     await shows(page, "Line 1", "Mine.", "Another's.", "Mine again.")
+    # Not even for a moment.
+    assert await page.evaluate("gone") == 0
 
 
 async def test_the_latest_are_there_and_older_ones_come_on_scrolling_up(
