@@ -196,10 +196,12 @@ async def test_more_was_missed_than_one_list_holds(server: Server, host: Host, t
     await expect(messages(page)).to_have_count(100)
     await expect(messages(page).last).to_have_text("The last one.")
     # The latest, without a hole in the middle; the others come as all older ones do.
-    await page.get_by_role("button", name="Show older messages").press("Enter")
-    await expect(messages(page)).to_have_count(150)
-    await page.get_by_role("button", name="Show older messages").press("Enter")
-    await expect(messages(page)).to_have_count(152)
+    older = page.locator("talkee-chat button.more")
+    async with asyncio.timeout(20):
+        while await messages(page).count() < 152:
+            # What is near the beginning loads more by itself.
+            await older.evaluate("button => button.click()")
+            await asyncio.sleep(0.05)
     assert len(set(await messages(page).all_text_contents())) == 152
     await expect(messages(page).first).to_have_text("Long ago.")
 
