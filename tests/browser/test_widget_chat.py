@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from playwright.async_api import Page, Route, expect
 from talkee_lite.clock import DAY, SECOND
 from talkee_lite.models import RoomKey
 
-from ..harness import Server, running, until
+from ..harness import Server, until
 from .chatting import (
     ROOM,
     come_in,
@@ -24,7 +23,6 @@ from .chatting import (
     is_live,
     messages,
     page_with,
-    public_chat,
     say,
     shows,
     stored,
@@ -468,35 +466,3 @@ async def test_a_room_that_is_closed_says_so_and_gives_words_back(
     await tells_nothing(page)
     await field(page).press("Enter")
     await shows(page, "Still open.", "Too late.")
-
-
-async def test_who_does_not_sign_in_may_read_a_public_chat(
-    tmp_path: Path, host: Host, tabs: Tabs
-) -> None:
-    async with running(public_chat(tmp_path)) as server:
-        ben = await fill_room(server, 2)
-        page = await tabs.open(host.show(page_with(server.url)))
-        await shows(page, "Line 0", "Line 1")
-        await expect(page.get_by_label("Your name")).to_have_count(0)
-        await expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
-        await until(lambda: len(server.services.sockets.connections) == 1)
-        await server.post(ben, "Live.", room=ROOM)
-        await shows(page, "Line 0", "Line 1", "Live.")
-        await tells_nothing(page)
-        await tabs.leave()
-
-
-async def test_who_does_not_sign_in_is_asked_to_come_in_where_the_chat_is_not_public(
-    server: Server, host: Host, tabs: Tabs
-) -> None:
-    await fill_room(server, 2)
-    page = await tabs.open(host.show(page_with(server.url)))
-    await expect(page.get_by_text("Say who you are to come in")).to_be_visible()
-    await expect(field(page)).to_be_hidden()
-    await expect(messages(page)).to_have_count(0)
-    await page.get_by_role("button", name="Come in").click()
-    await page.get_by_label("Your name").fill("Ann")
-    await page.get_by_label("Your name").press("Enter")
-    await shows(page, "Line 0", "Line 1")
-    await tells_nothing(page)
-    await expect(page.get_by_text("Say who you are")).to_be_hidden()

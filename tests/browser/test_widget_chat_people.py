@@ -15,6 +15,7 @@ from talkee_lite.config import AuthConfig, SiteConfig
 
 from ..harness import Server, config_in, running, until
 from .chatting import (
+    ROOM,
     come_in,
     enter,
     field,
@@ -25,6 +26,7 @@ from .chatting import (
     say,
     shows,
     stored,
+    tells_nothing,
     token_of,
 )
 from .conftest import Host, Tabs, listening
@@ -40,6 +42,38 @@ SSO_TOKEN = Path(__file__).parents[2] / "docs/examples/sso_token.py"
 async def writes_as(page: Page, name: str) -> None:
     """The composer says who is writing."""
     await expect(page.get_by_text(f"as {name}", exact=True).locator("visible=true")).to_be_visible()
+
+
+async def test_who_does_not_sign_in_may_read_a_public_chat(
+    tmp_path: Path, host: Host, tabs: Tabs
+) -> None:
+    async with running(public_chat(tmp_path)) as server:
+        ben = await fill_room(server, 2)
+        page = await tabs.open(host.show(page_with(server.url)))
+        await shows(page, "Line 0", "Line 1")
+        await expect(page.get_by_label("Your name")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+        await until(lambda: len(server.services.sockets.connections) == 1)
+        await server.post(ben, "Live.", room=ROOM)
+        await shows(page, "Line 0", "Line 1", "Live.")
+        await tells_nothing(page)
+        await tabs.leave()
+
+
+async def test_who_does_not_sign_in_is_asked_to_come_in_where_the_chat_is_not_public(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    await fill_room(server, 2)
+    page = await tabs.open(host.show(page_with(server.url)))
+    await expect(page.get_by_text("Say who you are to come in")).to_be_visible()
+    await expect(field(page)).to_be_hidden()
+    await expect(messages(page)).to_have_count(0)
+    await page.get_by_role("button", name="Come in").click()
+    await page.get_by_label("Your name").fill("Ann")
+    await page.get_by_label("Your name").press("Enter")
+    await shows(page, "Line 0", "Line 1")
+    await tells_nothing(page)
+    await expect(page.get_by_text("Say who you are")).to_be_hidden()
 
 
 async def test_the_name_is_asked_for_at_the_first_send_and_what_was_typed_is_sent(
