@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from ..harness import Server
 from .comments import (
@@ -157,10 +157,24 @@ async def test_a_link_to_what_is_gone_shows_what_is_there(
     await page.reload()
     await settled(page)
     await shows(page, "first")
-    # It looks for it, but not for ever.
-    await page.evaluate("new Promise((go) => setTimeout(go, 300))")
-    assert len([url for url in asked if "api/comments" in url]) < 8
+    # It looks for it, but not for ever, also where an answer takes longer than drawing.
+
+    async def slowly(route: Route) -> None:
+        await asyncio.sleep(0.08)
+        await route.continue_()
+
+    await page.route(lambda url: "/api/comments?" in url, slowly)
+    await page.evaluate("""(hash) => {
+      document.querySelector("talkee-comments").refresh();
+      location.hash = "";
+      location.hash = hash;
+    }""", hash)  # fmt: skip
+    await page.evaluate("new Promise((go) => setTimeout(go, 1000))")
+    seen = len(asked)
+    await page.evaluate("new Promise((go) => setTimeout(go, 200))")
+    assert len(asked) == seen
     await expect(page.locator("article.comment")).to_have_count(1)
+    await page.unroute_all()
 
 
 async def test_one_s_own_comment_below_many_is_shown_and_the_others_stay_within_reach(
