@@ -330,7 +330,17 @@ export const mount = async (host, options) => {
       arrange(entry.replies, replies.map((reply) => entryAt(reply).element));
       return entry.element;
     }));
-    for (const key of entries.keys()) if (!used.has(key)) entries.delete(key);
+    for (const key of entries.keys()) {
+      if (used.has(key)) continue;
+      entries.delete(key);
+      // An answer to what was deleted meanwhile becomes a comment, if they like.
+      const { kind, text } = open[key] ?? {};
+      if (kind === "reply" && state.gone.has(key) && text()) {
+        main.insert(text());
+        say(t("comment_deleted"));
+      }
+      shut(key);
+    }
     host.setAttribute("data-loaded", "");
     heading.textContent = options.heading || (state.total ? t("comments", { n: state.total }) : t("heading"));
     orders.value = order;
