@@ -253,10 +253,9 @@ async def test_five_hundred_comments_scroll_smoothly(
     await expect(button(page, "1 new")).to_be_visible()
     while_news = await page.evaluate("tasks.splice(0)")
     found = (while_loading, while_scrolling, while_news, frames[120], frames[228])
-    # Generous, since the machine that tests is busy with other tests; what is drawn anew with
-    # each of 500 comments takes much longer than this.
-    assert max([*while_scrolling, *while_news, 0]) < 400, found
-    assert max([*while_loading, 0]) < 800, found
+    # Generous, since the machine that tests is busy with other tests.
+    assert frames[120] < 60, found
+    assert max([*while_loading, *while_scrolling, *while_news, 0]) < 1000, found
 
 
 async def test_typing_above_many_is_not_slow(server: Server, host: Host, tabs: Tabs) -> None:
