@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from ..harness import Server
 from .comments import (
@@ -157,10 +156,24 @@ async def test_a_link_to_what_is_gone_shows_what_is_there(
     await page.reload()
     await settled(page)
     await shows(page, "first")
-    # It looks for it, but not for ever.
-    await page.evaluate("new Promise((go) => setTimeout(go, 300))")
-    assert len([url for url in asked if "api/comments" in url]) < 8
+    # It looks for it, but not for ever, also where an answer takes longer than drawing.
+
+    async def slowly(route: Route) -> None:
+        await asyncio.sleep(0.08)
+        await route.continue_()
+
+    await page.route(lambda url: "/api/comments?" in url, slowly)
+    await page.evaluate("""(hash) => {
+      document.querySelector("talkee-comments").refresh();
+      location.hash = "";
+      location.hash = hash;
+    }""", hash)  # fmt: skip
+    await page.evaluate("new Promise((go) => setTimeout(go, 1000))")
+    seen = len(asked)
+    await page.evaluate("new Promise((go) => setTimeout(go, 200))")
+    assert len(asked) == seen
     await expect(page.locator("article.comment")).to_have_count(1)
+    await page.unroute_all()
 
 
 async def test_one_s_own_comment_below_many_is_shown_and_the_others_stay_within_reach(
@@ -215,7 +228,7 @@ async def test_old_comments_are_not_announced_as_new_when_one_before_them_goes(
 
 
 async def test_five_hundred_comments_scroll_smoothly(
-    server: Server, host: Host, tabs: Tabs, record_property: Callable[[str, object], None]
+    server: Server, host: Host, tabs: Tabs
 ) -> None:
     ann, ben = await someone(server, "Ann"), await someone(server, "Ben")
     await crowd(server, ann["access_token"], 500)
@@ -239,12 +252,10 @@ async def test_five_hundred_comments_scroll_smoothly(
     await say(server, ann["access_token"], "Something new")
     await expect(button(page, "1 new")).to_be_visible()
     while_news = await page.evaluate("tasks.splice(0)")
-    record_property("long tasks, ms", [while_loading, while_scrolling, while_news])
-    record_property("frames, ms: median, 95 %", [frames[120], frames[228]])
-    # Generous, since the machine that tests is busy with other tests; what is drawn anew with
-    # each of 500 comments takes much longer than this.
-    assert max([*while_scrolling, *while_news, 0]) < 400
-    assert max([*while_loading, 0]) < 800
+    found = (while_loading, while_scrolling, while_news, frames[120], frames[228])
+    # Generous, since the machine that tests is busy with other tests.
+    assert frames[120] < 60, found
+    assert max([*while_loading, *while_scrolling, *while_news, 0]) < 1000, found
 
 
 async def test_typing_above_many_is_not_slow(server: Server, host: Host, tabs: Tabs) -> None:

@@ -267,6 +267,28 @@ async def test_what_somebody_else_deleted_meanwhile_is_said(
     await expect(field(page, "Reply to Ann")).to_have_value("An answer")
 
 
+async def test_an_answer_to_what_is_deleted_while_one_writes_is_not_lost(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann, ben = await someone(server, "Ann"), await someone(server, "Ben")
+    id = await say(server, ann["access_token"], "A question")
+    await say(server, ann["access_token"], "Another")
+    page = await open_page(tabs, host, server, person=await browser_of(tabs, server, ben))
+    await alive(server, 1)
+    await button(comment(page, "A question"), "Reply").click()
+    await field(page, "Reply to Ann").fill("A long answer")
+    await button(comment(page, "Another"), "Reply").click()
+    await comment(page, "Another").locator("textarea").fill("Another answer")
+    await call(server, "DELETE", f"/{id}", token=ann["access_token"])
+    await shows(page, "Another")
+    await expect(page.get_by_role("status").filter(has_text="was deleted")).to_be_visible()
+    await expect(field(page)).to_have_value("A long answer")
+    await expect(field(page)).to_be_focused()
+    await expect(field(page, "Reply to Ann")).to_have_value("Another answer")
+    await button(page, "Send").click()
+    await shows(page, "Another", "A long answer")
+
+
 async def browser_page(tabs: Tabs, host: Host, server: Server, who: JSON) -> Page:
     """A page whose sockets come to nothing, so that it does not hear what happens."""
     person = await browser_of(tabs, server, who)

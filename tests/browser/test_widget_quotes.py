@@ -100,9 +100,9 @@ async def test_a_sentence_is_talked_about_and_found_again(
     person = await browser_of(tabs, server, await someone(server, "Ann"))
     address = host.show(html(server.url, article=FAR))
     page, reader = await tabs.open(address, person), await tabs.open(address)
-    for one in (page, reader):
-        await one.evaluate("scrollTo(0, document.body.scrollHeight)")
-        await settled(one)
+    for tab in (page, reader):
+        await tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+        await settled(tab)
     await alive(server, 2)
     article = reader.locator("article").first
     before = await article.inner_html()
@@ -215,6 +215,30 @@ async def test_a_sentence_is_chosen_by_keyboard(server: Server, host: Host, tabs
     await button(page, TALK).press("Enter")
     await expect(field(page)).to_have_value("> Nothing else\n\n")
     await expect(field(page)).to_be_focused()
+
+
+async def test_on_a_phone_the_button_stays_within_the_window(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    person = await tabs.person(viewport={"width": 320, "height": 600})
+    page = await open_page(tabs, host, server, person=person, article=ARTICLE)
+    for passage in ("Bees", "Bees see ultraviolet light, and some flowers use it well."):
+        await select(page, "#one", passage)
+        await expect(button(page, TALK)).to_be_in_viewport(ratio=1)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+async def test_a_mark_at_the_edge_of_a_phone_stays_within_the_window(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "> At the edge.\n\nA remark")
+    person = await tabs.person(viewport={"width": 320, "height": 600})
+    article = "<article><p style='text-align: right; margin: 0 -16px'>At the edge.</p></article>"
+    page = await open_page(tabs, host, server, person=person, article=article)
+    spot = page.get_by_role("button", name="1 comment on this passage")
+    await expect(spot).to_be_in_viewport(ratio=1)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 async def test_the_quotation_comes_before_what_was_typed(

@@ -91,7 +91,7 @@ export const mount = async (host, options) => {
 
   // All that is shown, once more, or the first of it; or from one comment on.
   const load = async (from, isAgain) => {
-    if (isLoading) return void (isStale = true);
+    if (isLoading) return void (isStale = from ?? (isStale || true));
     isLoading = true;
     isStale = false;
     try {
@@ -119,7 +119,7 @@ export const mount = async (host, options) => {
       const isPart = total > items.filter((item) => !item.comment_id).length;
       const answer = { items, total, revision, order, hasMore: part.isFull && isPart, hasEarlier: first && isPart };
       // What was heard meanwhile is newer than the list; a smaller number for good is another database.
-      if (revision < state.revision && !isAgain) isStale = true;
+      if (revision < state.revision && !isAgain) isStale ||= true;
       else set(loaded(from ? EMPTY_THREAD : state, answer, server.user?.id));
       answers ??= server.user ? answersTo(state, server.user.id, before) : [];
       isLoaded = true;
@@ -127,8 +127,10 @@ export const mount = async (host, options) => {
       fail(error);
     }
     isLoading = false;
-    if (isStale) load(from, true);
+    again(from);
   };
+  // What was asked for meanwhile: just once more, or from a comment on.
+  const again = (from) => isStale && load(isStale === true ? from : isStale, true);
 
   const extend = async (isBefore) => {
     if (isLoading) return;
@@ -147,7 +149,7 @@ export const mount = async (host, options) => {
       fail(error);
     }
     isLoading = false;
-    if (isStale) load();
+    again();
   };
 
   const fail = (error) => {
@@ -328,7 +330,17 @@ export const mount = async (host, options) => {
       arrange(entry.replies, replies.map((reply) => entryAt(reply).element));
       return entry.element;
     }));
-    for (const key of entries.keys()) if (!used.has(key)) entries.delete(key);
+    for (const key of entries.keys()) {
+      if (used.has(key)) continue;
+      entries.delete(key);
+      // An answer to what was deleted meanwhile becomes a comment, if they like.
+      const { kind, text } = open[key] ?? {};
+      if (kind === "reply" && state.gone.has(key) && text()) {
+        main.insert(text());
+        say(t("comment_deleted"));
+      }
+      shut(key);
+    }
     host.setAttribute("data-loaded", "");
     heading.textContent = options.heading || (state.total ? t("comments", { n: state.total }) : t("heading"));
     orders.value = order;
@@ -356,10 +368,8 @@ export const mount = async (host, options) => {
     if (!isLoaded) return;
     const next = changed(state, event, server.user?.id);
     if (event.comment && !state.items.has(keyOf(event.comment))) view.tell("comment", event.comment);
-    if (!next) {
-      isStale = true;
-      load();
-    } else if (next !== state) set(next);
+    if (!next) load();
+    else if (next !== state) set(next);
   };
 
   // Passages of the article, when somebody selects one or a comment is about one.

@@ -113,6 +113,7 @@ export const composerOf = (view, { label, send, key, value, cancel, isChat, verb
   requestAnimationFrame(changed);
   return {
     element: form, run, fail,
+    text: () => area.value,
     focus: () => area.focus(),
     // Put text before what is there, such as a passage or words that were refused.
     insert: (text) => {

@@ -124,7 +124,7 @@ export const quotesOf = (view, host, { write, jump }) => {
     show(talk, chosen);
     if (!chosen) return;
     const { right, bottom } = range.getBoundingClientRect();
-    put(talk, { right, top: bottom });
+    put(talk, { right: Math.max(right, talk.offsetWidth + 8), top: bottom });
   };
   const later = () => {
     clearTimeout(timer);
@@ -139,7 +139,11 @@ export const quotesOf = (view, host, { write, jump }) => {
   };
 
   const place = () => {
-    for (const mark of marks.children) put(mark, [...mark.range.getClientRects()].at(-1) ?? {});
+    const most = document.documentElement.clientWidth - 4;
+    for (const mark of marks.children) {
+      const { right, top } = [...mark.range.getClientRects()].at(-1) ?? {};
+      put(mark, { right: Math.min(right, most - mark.offsetWidth), top });
+    }
   };
 
   const draw = () => {
