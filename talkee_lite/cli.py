@@ -174,7 +174,7 @@ def _announce(config: Config, address: str, first_link: str) -> None:
     if config.server.welcome:
         print("\nOpen it in a browser to try it, and for how to put it into your blog.")
     print(
-        "\nThis line puts comments and chat into a page, where it stands:\n\n"
+        "\nThis line puts comments into a page, where it stands, and a chat into its corner:\n\n"
         f'  <script async src="{script}" data-site-id="{site_id}" data-chat></script>\n'
     )
     if not config.server.public_url:

@@ -209,6 +209,19 @@ for (const [index, { tab }] of tabs.entries()) {
   });
 }
 
+// What there is to try.
+
+// At another address the server does not know the page as its own, and lets nobody in by it. The
+// widget's script stands behind this one, and runs after it.
+function leadHome() {
+  const home = document.createElement("a");
+  home.href = home.textContent = `${publicUrl}/`;
+  at("elsewhere").append(`You have opened this page at ${location.origin}, which is not the address`
+    + " of this server. You can try it at ", home);
+  at("elsewhere").hidden = false;
+  for (const part of document.querySelectorAll("#try .about, #try .demo")) part.remove();
+}
+
 // What is set up, for admins.
 
 async function loadSetup() {
@@ -216,6 +229,7 @@ async function loadSetup() {
   at("setup").hidden = missing === null;
 }
 
+if (publicUrl && new URL(publicUrl).origin !== location.origin) leadHome();
 choose(tabs[0].tab);
 at("address").addEventListener("input", showBlog);
 at("chat").addEventListener("change", showBlog);

@@ -21,6 +21,7 @@ from talkee_lite.control import VERBS
 from ..harness import Server, ServerProcess, config_in, running, server_process
 from ..test_admin import Person, first_admin, member
 from ..test_admin_verbs import printed_link
+from .chatting import say, shows
 from .conftest import Host, Tabs, listening
 
 pytestmark = pytest.mark.browser
@@ -105,11 +106,11 @@ async def test_a_new_owner_becomes_admin_adds_a_site_and_bans_somebody(
     await expect(site.locator(".done")).to_have_text("Saved.")
     await expect(site.locator(".origins")).to_contain_text(host.origin)
     reader = await tabs.open(host.show(f"<!doctype html><html lang=en><body>{line}"))
-    await reader.get_by_label("Your name").fill("Noisy")
-    await reader.get_by_role("button").first.click()
-    await reader.get_by_label("Message", exact=True).fill("Spam!")
+    await reader.get_by_role("button", name="Chat").click()
+    await say(reader, "Spam!")
+    await reader.locator("talkee-chat").get_by_label("Your name").fill("Noisy")
     await reader.keyboard.press("Enter")
-    await expect(reader.get_by_text("Spam!")).to_be_visible()
+    await shows(reader, "Spam!")
 
     # Whoever wrote there is banned, and what they have open ends.
     await page.get_by_label("Name begins with").fill("noi")
@@ -127,7 +128,7 @@ async def test_a_new_owner_becomes_admin_adds_a_site_and_bans_somebody(
     await person.get_by_role("button", name="Ban", exact=True).click()
     await dialog.get_by_role("button", name="Ban").click()
     await expect(person.locator(".until")).to_contain_text("Reason: Spam")
-    await expect(reader.get_by_text("You may not write here.")).to_be_visible(timeout=3000)
+    await expect(reader.locator("talkee-chat .status")).to_contain_text("may not write")
     await person.get_by_role("button", name="Lift the ban").click()
     await expect(person.locator(".tag.banned")).to_have_count(0)
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 BLOG = "https://blog.example.com"
 TALK = "https://talk.example.com"
-# The scripts that are named in the line do not run here.
+FIRST = "site_id=1&slug=/"
 SHOWN = "#at-{} .code code"
 
 
@@ -39,6 +39,40 @@ async def page(tabs: Tabs, server: Server) -> Page:
 
 async def type_address(page: Page, text: str) -> None:
     await page.get_by_label("Your blog’s address").fill(text)
+
+
+# What there is to try.
+
+
+async def test_what_is_written_elsewhere_appears(page: Page, server: Server) -> None:
+    await expect(page.locator("talkee-comments[data-loaded]")).to_be_visible()
+    await expect(page.locator("talkee-chat[data-loaded]")).to_be_visible()
+    ann = await server.guest("Ann")
+    written = {"content": "From elsewhere"}
+    status, _, _ = await server.call("POST", f"/api/comments?{FIRST}", written, token=ann)
+    assert status == 200
+    await page.get_by_role("button", name="1 new").click()
+    await expect(page.locator("talkee-comments")).to_contain_text("From elsewhere")
+
+
+async def test_at_another_address_it_leads_to_the_servers_own(tabs: Tabs, tmp_path: Path) -> None:
+    config = config_in(tmp_path, server=ServerConfig(public_url=TALK))
+    async with running(config) as server:
+        page = await tabs.open(f"{server.url}/")
+        link = page.locator("#elsewhere a")
+        await expect(link).to_have_attribute("href", f"{TALK}/")
+        await expect(page.locator("talkee-comments, talkee-chat")).to_have_count(0)
+        await tabs.leave()
+
+
+async def test_a_passage_of_its_text_can_be_commented_on(page: Page) -> None:
+    await expect(page.locator("talkee-comments[data-loaded]")).to_be_visible()
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('.lead'))")
+    talk = page.get_by_role("button", name="Talk about this")
+    await expect(talk).to_be_visible()
+    # Of what is there to be copied nobody is asked to talk.
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('#paste'))")
+    await expect(talk).to_be_hidden()
 
 
 # The line.
@@ -166,55 +200,52 @@ async def test_a_blog_that_may_not_use_the_server_is_told_how_it_may(
 PATTERNS = ("https://*.example.com", "http://192.168.0.7:8080")
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "https://a.example.com",
-        "https://example.com",
-        "https://a.b.example.com",
-        "http://a.example.com",
-        "https://a.example.com:8443",
-        "https://a.example.com:443/x",
-        "http://192.168.0.7:8080",
-        "http://192.168.0.7",
-        "HTTPS://A.EXAMPLE.COM/",
-        "https://talk.example.org",
-        "https://bücher.example.com",
-        "http://localhost:1313",
-    ],
+ADDRESSES = (
+    "https://a.example.com",
+    "https://example.com",
+    "https://a.b.example.com",
+    "http://a.example.com",
+    "https://a.example.com:8443",
+    "https://a.example.com:443/x",
+    "http://192.168.0.7:8080",
+    "http://192.168.0.7",
+    "HTTPS://A.EXAMPLE.COM/",
+    "https://talk.example.org",
+    "https://bücher.example.com",
+    "http://localhost:1313",
 )
+
+
 @pytest.mark.parametrize("public_url", ["", "https://talk.example.org/below"])
 async def test_the_page_decides_as_the_server_does(
-    address: str, public_url: str, tabs: Tabs, tmp_path: Path
+    public_url: str, tabs: Tabs, tmp_path: Path
 ) -> None:
-    site = SiteConfig(id=1, origins=PATTERNS)
-    config = config_in(tmp_path, sites=(site,))
+    config = config_in(tmp_path, sites=(SiteConfig(id=1, origins=PATTERNS),))
     config = replace(config, server=ServerConfig(public_url=public_url))
+    decided = set()
     async with running(config) as server:
         page = await tabs.open(f"{server.url}/")
-        await type_address(page, address)
-        origin = await page.evaluate("(text) => new URL(text).origin", address)
-        allowed = server.services.sites.allows(server.services.sites.get(1), origin)
-        word = "may use" if allowed else "may not use"
-        await expect(page.locator("#allowed")).to_contain_text(f"Pages of {origin} {word}")
+        for address in ADDRESSES:
+            await type_address(page, address)
+            origin = await page.evaluate("(text) => new URL(text).origin", address)
+            allowed = server.services.sites.allows(server.services.sites.get(1), origin)
+            word = "may use" if allowed else "may not use"
+            await expect(page.locator("#allowed")).to_contain_text(f"Pages of {origin} {word}")
+            decided.add(allowed)
         await tabs.leave()
+    assert decided == {True, False}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "nonsense",
-        "https://",
-        "ftp://a.example",
-        "https://a.example$(reboot)",
-        "a b",
-        "mailto:x@y.z",
-    ],
-)
-async def test_nothing_is_made_of_what_is_no_address(text: str, page: Page) -> None:
-    await type_address(page, text)
-    await expect(page.locator("#allowed")).to_have_text(f"An address looks like {BLOG}")
-    await expect(page.locator("#allow")).to_be_hidden()
+async def test_nothing_is_made_of_what_is_no_address(page: Page) -> None:
+    for text in (
+        *("nonsense", "https://", "ftp://a.example", "https://a.example$(reboot)", "a b"),
+        *("mailto:x@y.z", "https://user@a.example"),
+    ):
+        await type_address(page, BLOG)
+        await expect(page.locator("#allow")).to_be_visible()
+        await type_address(page, text)
+        await expect(page.locator("#allowed")).to_have_text(f"An address looks like {BLOG}")
+        await expect(page.locator("#allow")).to_be_hidden()
 
 
 # What is set up.
