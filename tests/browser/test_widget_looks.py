@@ -15,7 +15,8 @@ from .embedding import HEAD, chat, comment, has_loaded, line, public_site, says,
 
 pytestmark = pytest.mark.browser
 
-STYLE = "<style>:root { color-scheme: light dark } body { font: 16px/1.5 sans-serif }</style>"
+STYLE = """<style>:root { color-scheme: light dark } body { font: 16px/1.5 sans-serif }
+@media (prefers-color-scheme: dark) { body { background: #16181c; color: #eee } }</style>"""
 POST = """<main><h1>Rye</h1><p>So much for the crumb, which is <a href="#x">dark</a>.</p>LINE
 </main><aside aria-label="Talk"><talkee-chat slug="/lobby"></talkee-chat></aside>"""
 
