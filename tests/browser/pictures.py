@@ -7,12 +7,14 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from playwright.async_api import Page, expect
 
+from talkee_lite.clock import SECOND
 from talkee_lite.config import AuthConfig, SiteConfig
 from talkee_lite.models import UserKind
 
@@ -21,12 +23,20 @@ from .comments import browser_of, someone
 from .conftest import Tabs, chromium, listening
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
-DESK: dict[str, Any] = {"viewport": {"width": 860, "height": 900}, "device_scale_factor": 1.5}
+# A place where it is seven in the morning now, when people bake.
+EAST = (7 - datetime.now(UTC).hour + 12) % 24 - 12
+ZONE = f"Etc/GMT{-EAST:+d}"
+DESK: dict[str, Any] = {
+    "viewport": {"width": 860, "height": 800},
+    "device_scale_factor": 1.5,
+    "timezone_id": ZONE,
+}
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 780},
     "device_scale_factor": 1.5,
     "has_touch": True,
     "is_mobile": True,
+    "timezone_id": ZONE,
 }
 STYLE = """body { max-width: 42rem; margin: 0 auto; padding: 1.5rem 1.5rem 3rem;
   background: #fffdf9; color: #2b2620; font: 18px/1.6 Georgia, "Liberation Serif", serif }
@@ -37,6 +47,11 @@ STYLE = """body { max-width: 42rem; margin: 0 auto; padding: 1.5rem 1.5rem 3rem;
 ARTICLE = """<article><h1>A loaf that waits for you</h1><p>Dough is patient. Mix flour, water and
   salt in the evening, and let the cold do the work. Time makes the flavour, not your arms. In the
   morning you shape it, heat the oven, and go on with your day.</p></article>"""
+SELECT = """wanted => {
+  const { firstChild: text } = document.querySelector("article p");
+  const at = text.data.replace(/\\s/g, " ").indexOf(wanted);
+  getSelection().setBaseAndExtent(text, at, text, at + wanted.length);
+}"""
 ARABIC = """<article><h1>رغيف ينتظرك</h1>
   <p>العجين صبور. اخلط الدقيق والماء والملح مساءً، ودع البرد يعمل.</p></article>"""
 
@@ -66,6 +81,13 @@ class Blog:
         source = f"{self.server.url}/talkee.js"
         return f'<script async src="{source}" data-site-id="1" {attributes}></script>'
 
+    def ago(self, minutes: int) -> None:
+        """What is written next was written so long ago; 0 is now."""
+        services = self.server.services
+        then = services.clock() - minutes * 60 * SECOND
+        for rules in (services.comments, services.chat):
+            rules._clock = (lambda: then) if minutes else services.clock
+
     async def person(self, name: str, role: UserKind | None = None) -> JSON:
         if name not in self.people:
             self.people[name] = await someone(self.server, name, role)
@@ -93,11 +115,13 @@ class Blog:
     async def talk(self, slug: str, *lines: tuple[str, str]) -> list[str]:
         """Messages in a room; their ids."""
         ids = []
-        for name, text in lines:
+        for minutes, (name, text) in zip(range(3 * len(lines), 0, -3), lines, strict=True):
+            self.ago(minutes)
             await self.person(name)
             body = draft(text)
             await self.call("POST", f"/ws/messages?site_id=1&slug={slug}", body, name)
             ids.append(body["message_id"])
+        self.ago(0)
         return ids
 
 
@@ -123,14 +147,18 @@ async def blogging() -> AsyncIterator[Blog]:
 async def fill(blog: Blog, slug: str) -> None:
     """A conversation below a page."""
     await blog.person("Miriam", UserKind.ADMIN)
+    blog.ago(26 * 60)
     first = await blog.say(
         slug,
         "Jonas",
         "I tried this with **rye** and it took two more hours to rise. Worth every minute, the"
         " crust sings when it comes out.",
     )
+    blog.ago(25 * 60)
     await blog.say(slug, "Miriam", "Rye is slow. A spoon of honey wakes it up.", first)
+    blog.ago(22 * 60)
     await blog.say(slug, "Jonas", "Honey it is, tonight.", first)
+    blog.ago(5 * 60)
     second = await blog.say(
         slug,
         "Aiko",
@@ -138,9 +166,11 @@ async def fill(blog: Blog, slug: str) -> None:
     )
     await blog.like(slug, second, "Jonas", "Miriam", "Lena")
     await blog.like(slug, first, "Aiko")
+    blog.ago(12)
     await blog.say(
         slug, "Lena", "How cold is cold? My fridge has 4 °C, and nothing moved overnight."
     )
+    blog.ago(0)
 
 
 TALK = (
@@ -182,7 +212,7 @@ async def threads(blog: Blog, tabs: Tabs) -> None:
     """Comments: none, many, dark, Arabic, while somebody writes, and with an error."""
     page = await open_as(blog, tabs, blog.show("/empty", blog.line()), None)
     await ready(page)
-    await take(page, "empty", clip={"x": 0, "y": 0, "width": 860, "height": 640})
+    await take(page, "empty", clip={"x": 0, "y": 0, "width": 860, "height": 500})
 
     await fill(blog, "/loaf")
     url = blog.show("/loaf", blog.line("data-chat"))
@@ -192,6 +222,12 @@ async def threads(blog: Blog, tabs: Tabs) -> None:
         await page.wait_for_selector("talkee-marks button.mark")
         await take(page, name, full_page=True)
 
+    page = await open_as(blog, tabs, url, "Lena")
+    await ready(page)
+    await page.evaluate(SELECT, "let the cold do the work")
+    await expect(page.get_by_role("button", name="Talk about this")).to_be_visible()
+    await take(page, "quoted", clip={"x": 0, "y": 0, "width": 860, "height": 260})
+
     page = await open_as(blog, tabs, url, None)
     await ready(page)
     await page.get_by_label("Write a comment").fill(
@@ -199,23 +235,25 @@ async def threads(blog: Blog, tabs: Tabs) -> None:
     )
     await page.get_by_role("button", name="Send").click()
     await page.get_by_label("Your name").fill("Tomás")
-    await take(page, "name", clip={"x": 0, "y": 260, "width": 860, "height": 440})
+    await take(page, "name", clip={"x": 0, "y": 200, "width": 860, "height": 400})
 
     tabs.expected.append("status of 409")
     await page.get_by_label("Your name").fill("The Baker")
     await page.get_by_label("Your name").press("Enter")
     await expect(page.get_by_role("alert").first).not_to_be_empty()
-    await take(page, "error", clip={"x": 0, "y": 260, "width": 860, "height": 470})
+    await take(page, "error", clip={"x": 0, "y": 200, "width": 860, "height": 440})
 
     for author, text in (
         ("سارة", "جرّبتها مع دقيق القمح الكامل، وكانت القشرة رائعة!"),
         ("Jonas", "Looks wonderful. **Which** flour?"),
     ):
+        blog.ago(90 if author == "Jonas" else 200)
         await blog.say("/arabic", author, text)
+    blog.ago(0)
     url = blog.show("/arabic", blog.line(), article=ARABIC, lang="ar")
     page = await open_as(blog, tabs, url, "سارة")
     await ready(page)
-    await take(page, "arabic", full_page=True)
+    await take(page, "arabic", clip={"x": 0, "y": 0, "width": 860, "height": 560})
 
 
 async def chats(blog: Blog, tabs: Tabs) -> None:

@@ -307,6 +307,24 @@ async def test_changed_attributes_take_effect_at_once(
     await until(lambda: server.joined == 1)
 
 
+async def test_hidden_by_the_page_it_takes_no_space_and_loads_nothing_until_it_is_shown(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    await write(server, "/a", "On a")
+    page = await (await tabs.person()).new_page()
+    log = Log(page, server)
+    part = "<talkee-comments slug=/a hidden></talkee-comments>"
+    await page.goto(host.show(f"{START}{line(server, 'data-comments=off')}{part}"))
+    await page.wait_for_load_state("networkidle")
+    element = page.locator("talkee-comments")
+    await expect(element).to_be_hidden()
+    assert log.addresses == ["/talkee.js"]
+    await element.evaluate("part => part.hidden = false")
+    await shows(page, "On a")
+    await element.evaluate("part => part.hidden = true")
+    await expect(element).to_be_hidden()
+
+
 async def test_elements_that_a_script_makes_later_work_too(
     server: Server, host: Host, tabs: Tabs
 ) -> None:

@@ -121,11 +121,11 @@ async def test_a_sentence_is_talked_about_and_found_again(
     # Another reader sees it as soon as they look at what is new.
     await button(reader, "1 new").click()
     await marked(reader, passage)
-    one = reader.locator("article.comment").filter(has_text="Is that so?")
-    await expect(one.locator("blockquote")).to_have_text(passage)
+    theirs = reader.locator("article.comment").filter(has_text="Is that so?")
+    await expect(theirs.locator("blockquote")).to_have_text(passage)
     await reader.evaluate("scrollTo(0, document.body.scrollHeight)")
     await expect(article.locator("#one")).not_to_be_in_viewport()
-    await button(one, "Show the passage").press("Enter")
+    await button(theirs, "Show the passage").press("Enter")
     await expect(article.locator("#one")).to_be_in_viewport()
     assert await painted(reader, "talkee-lit") == [passage]
     await faultless(reader)
@@ -136,8 +136,8 @@ async def test_a_sentence_is_talked_about_and_found_again(
     assert text is not None
     assert text["y"] - 16 <= box["y"] <= text["y"] + text["height"]
     await spot.click()
-    await expect(one).to_be_focused()
-    await expect(one).to_be_in_viewport()
+    await expect(theirs).to_be_focused()
+    await expect(theirs).to_be_in_viewport()
     # A second one on the same words is counted.
     await say(server, (await someone(server, "Ben"))["access_token"], f"> {passage}\n\nIt is.")
     await button(reader, "1 new").click()

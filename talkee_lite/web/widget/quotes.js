@@ -163,8 +163,11 @@ export const quotesOf = (view, host, { write, jump }) => {
       const n = others.length + 1;
       ranges.push(passage);
       quoted.add(passage);
-      const label = t("on_passage", { n });
-      return button(String(n), () => jump(item.id), "mark", { ariaLabel: label, title: label, range: passage });
+      const title = t("on_passage", { n });
+      const number = n.toLocaleString(t.lang);
+      // What is seen is part of the name, also in languages that have a word for "one comment".
+      const ariaLabel = title.includes(number) ? title : `${number}: ${title}`;
+      return button(number, () => jump(item.id), "mark", { ariaLabel, title, range: passage });
     }));
     for (const [n, mark] of [...marks.children].entries()) mark.range = ranges[n];
     place();

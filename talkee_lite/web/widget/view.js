@@ -60,6 +60,7 @@ export const openView = async (host, options) => {
     cure: (error) => {
       const text = server.cure(error);
       if (text) section.replaceChildren(options.isLocal ? make("p.notice", {}, text) : "");
+      if (text) host.setAttribute("data-loaded", ""); // no place is kept for what does not come
       return text;
     },
   };
