@@ -150,7 +150,7 @@ export const mount = async (host, options) => {
       make("div.acts", {},
         error && [make("span.said", {}, t("not_sent")), button("retry", () => deliver(item)),
           button("remove", () => set(dropped(state, id)))],
-        seq && keeping && button(keeping.from ? "end_here" : "begin_here", () => choose(id), "main"),
+        seq && keeping && button(keeping.from ? "end_here" : "begin_here", () => choose(id)),
         seq && !keeping && mayDelete && button("remove", () => remove(id), "rare")),
     ]);
     return row.element;
