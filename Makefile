@@ -17,7 +17,8 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	sh tests/system_packages.sh
-	$(BIN)/python -m pytest -n 4 $(ARGS)
+	$(BIN)/python -m pytest -n 4 -m "not browser" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m browser $(ARGS)
 
 # Under a minute: all but the tests that drive a browser, and the few that take long.
 test-fast: $(VENV)/.test

@@ -14,7 +14,10 @@ from .conftest import Host, Tabs
 
 ROOM = "site_id=1&slug=/"
 # What Chromium itself writes while a server is away.
-AWAY = r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|WebSocket connection to"
+AWAY = (
+    r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|WebSocket connection to"
+    r"|^503 |status of 503"
+)
 OFFLINE = r"ERR_INTERNET_DISCONNECTED"
 CLOSED = r"WebSocket connection to"
 PHONE: dict[str, Any] = {

@@ -19,7 +19,10 @@ PAGE = f"site_id=1&slug={SLUG}"
 ARTICLE = "<article><h1>An article</h1><p>It says something.</p></article>"
 # What Chromium itself writes when an answer refuses something, and while a server is away.
 REFUSED = r"status of 4\d\d"
-AWAY = r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|WebSocket connection to"
+AWAY = (
+    r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|WebSocket connection to"
+    r"|^503 |status of 503"
+)
 # How often anything is drawn that lies elsewhere than before, though nobody asked for that.
 SHIFTS = """window.shifts = 0; new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) shifts += entry.value;

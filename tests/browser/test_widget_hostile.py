@@ -36,7 +36,6 @@ HOSTILE = {
     "dark with a scheme": ":root { color-scheme: dark; background: #121212 }",
     "grey": "body { background: #777; color: #fff }",
     "floats": "* { float: left; clear: both; max-width: 90% } body { width: 900px }",
-    "no overflow": "* { overflow: hidden; min-width: 0; min-height: 0; max-height: 9000px }",
     "animated": "* { transition: all 9s; animation: none } * { opacity: 1 }",
 }
 # Where a page's own colours can be read no better, ours are as they are.
