@@ -87,7 +87,7 @@ async def test_what_stands_below_stays_where_it_is(
 ) -> None:
     html = f"{START}<p>Above</p>{line(server)}<p>What stands below</p>"
     if what == "a chat":
-        await talk(server, "/lobby", "Hello")
+        await talk(server, "/lobby", "Rye")
         room = "<talkee-chat slug=/lobby></talkee-chat>"
         html = f"{START}{line(server, 'data-comments=off')}{room}<p>What stands below</p>"
     if what == "a thread":
@@ -109,7 +109,7 @@ async def test_what_stands_below_stays_where_it_is(
         "new Promise(done => requestAnimationFrame(() => done(performance.now())))"
     )
     may_load.set()
-    last = {"a thread": "Comment 5", "a chat": "Hello", "an empty thread": "No comments yet"}[what]
+    last = {"a thread": "Comment 5", "a chat": "Rye", "an empty thread": "No comments yet"}[what]
     await expect(page.get_by_text(last)).to_be_visible()
     moved = await page.evaluate(SHIFTS, since)
     # Up to 0.1 is good.
@@ -120,14 +120,14 @@ async def test_out_of_sight_for_five_minutes_it_lets_go_and_comes_back_up_to_dat
     server: Server, host: Host, tabs: Tabs
 ) -> None:
     await write(server, "/post", "First!")
-    await talk(server, "/lobby", "Hello")
+    await talk(server, "/lobby", "Rye")
     person = await tabs.person()
     await person.add_init_script(HIDING)
     page = await person.new_page()
     room = "<talkee-chat slug=/lobby></talkee-chat>"
     await page.goto(host.show(f"{START}{line(server)}{room}"))
     await shows(page, "First!")
-    await says(page, "Hello")
+    await says(page, "Rye")
     await until(lambda: server.joined == 2)
     # A short look elsewhere changes nothing.
     await page.evaluate("hide(true)")
@@ -141,7 +141,7 @@ async def test_out_of_sight_for_five_minutes_it_lets_go_and_comes_back_up_to_dat
     await write(server, "/post", "Second!")
     await talk(server, "/lobby", "Anybody here?")
     await page.evaluate("hide(false)")
-    await says(page, "Hello", "Anybody here?")
+    await says(page, "Rye", "Anybody here?")
     await page.get_by_role("button", name="1 new").click()
     await shows(page, "First!", "Second!")
     await until(lambda: server.joined == 2)
@@ -177,8 +177,8 @@ async def test_it_keeps_to_the_strictest_policy(
     await first.locator("form").get_by_role("button", name="Reply").click()
     await expect(page.locator("article.reply")).to_have_count(1)
     await page.get_by_role("button", name="Chat").click()
-    await chat(page, "Hello")
-    await says(page, "Hello")
+    await chat(page, "Rye")
+    await says(page, "Rye")
     pictures = page.locator("img.avatar")
     await expect(pictures).to_have_count(4)
     for picture in await pictures.all():
@@ -198,8 +198,8 @@ async def test_no_cookie_and_nothing_is_kept_but_under_names_of_its_own(
     await shows(page, "First!")
     await page.get_by_label("Write a comment").fill("A draft")
     await page.get_by_role("button", name="Chat").click()
-    await chat(page, "Hello")
-    await says(page, "Hello")
+    await chat(page, "Rye")
+    await says(page, "Rye")
     await page.reload()
     await shows(page, "First!")
     keys = await page.evaluate("Object.keys(localStorage)")
