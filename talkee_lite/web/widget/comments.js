@@ -120,7 +120,7 @@ export const mount = async (host, options) => {
       const answer = { items, total, revision, order, hasMore: part.isFull && isPart, hasEarlier: first && isPart };
       // What was heard meanwhile is newer than the list; a smaller number for good is another database.
       if (revision < state.revision && !isAgain) isStale ||= true;
-      else set(loaded(from ? EMPTY_THREAD : state, answer, server.user?.id));
+      else set(loaded(from || !isLoaded ? EMPTY_THREAD : state, answer, server.user?.id));
       answers ??= server.user ? answersTo(state, server.user.id, before) : [];
       isLoaded = true;
     } catch (error) {
@@ -358,7 +358,8 @@ export const mount = async (host, options) => {
       (near?.isConnected ? of.children[at] ?? near : list).focus({ preventScroll: true });
     }
     quotes?.then(({ drawn }) => drawn());
-    if (landing) land(landing, state.hasEarlier);
+    // What is not there yet may be in the list that is on its way.
+    if (landing && !isLoading) land(landing, state.hasEarlier);
   };
 
   const hear = (event) => {

@@ -1,0 +1,77 @@
+"""Comments written while a list is still on its way to the page."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from ..harness import Server
+from .comments import browser_of, field, html, open_page, say, shows, someone, write
+from .conftest import Host, Tabs
+
+pytestmark = pytest.mark.browser
+
+
+class Held:
+    """Lists that were answered, and reach the page only when they may."""
+
+    def __init__(self) -> None:
+        self.read = asyncio.Event()
+        self.may_come = asyncio.Event()
+
+    async def hold(self, page: Page) -> None:
+        async def held(route: Route) -> None:
+            if route.request.method != "GET" or self.may_come.is_set():
+                return await route.continue_()
+            answer = await route.fetch()
+            self.read.set()
+            await self.may_come.wait()
+            await route.fulfill(response=answer)
+
+        await page.route("**/api/comments?**", held)
+
+
+async def posted(page: Page, text: str, name: str | None = None) -> None:
+    """Write, until the server has it."""
+    async with page.expect_response(
+        lambda answer: answer.request.method == "POST" and "/api/comments?" in answer.url
+    ):
+        await write(page, text, name)
+
+
+async def test_what_was_there_before_one_wrote_is_not_called_new(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "First")
+    lists = Held()
+    page = await (await tabs.person()).new_page()
+    await lists.hold(page)
+    await page.goto(host.show(html(server.url)))
+    await expect(field(page)).to_be_visible()
+    await lists.read.wait()
+    await posted(page, "Second", "Ben")
+    lists.may_come.set()
+    await shows(page, "First", "Second")
+
+
+async def test_a_list_from_before_one_wrote_takes_nothing_away(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann, ben = await someone(server, "Ann"), await someone(server, "Ben")
+    await say(server, ann["access_token"], "First")
+    page = await open_page(tabs, host, server, person=await browser_of(tabs, server, ben))
+    await shows(page, "First")
+    lists = Held()
+    await lists.hold(page)
+    await page.evaluate("document.querySelector('talkee-comments').refresh()")
+    await lists.read.wait()
+    await posted(page, "Second")
+    await shows(page, "First", "Second")
+    lists.may_come.set()
+    await shows(page, "First", "Second")
+    await posted(page, "Third")
+    await shows(page, "First", "Second", "Third")
+    await expect(page.get_by_role("button", name="Show earlier comments")).to_be_hidden()
