@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from ..harness import Server
-from .comments import browser_of, field, html, open_page, say, shows, someone, write
+from .comments import alive, browser_of, field, html, open_page, say, shows, someone, write
 from .conftest import Host, Tabs
 
 pytestmark = pytest.mark.browser
@@ -70,8 +70,35 @@ async def test_a_list_from_before_one_wrote_takes_nothing_away(
     await lists.read.wait()
     await posted(page, "Second")
     await shows(page, "First", "Second")
+    # Not even for a moment.
+    await page.evaluate(
+        """{
+          const { shadowRoot } = document.querySelector("talkee-comments");
+          window.fewest = 2;
+          new MutationObserver(() => {
+            fewest = Math.min(fewest, shadowRoot.querySelectorAll("article.comment").length);
+          }).observe(shadowRoot, { childList: true, subtree: true });
+        }"""
+    )
     lists.may_come.set()
-    await shows(page, "First", "Second")
     await posted(page, "Third")
     await shows(page, "First", "Second", "Third")
+    assert await page.evaluate("fewest") == 2
     await expect(page.get_by_role("button", name="Show earlier comments")).to_be_hidden()
+
+
+async def test_what_is_written_between_the_first_list_and_the_socket_is_not_missed(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "First")
+    lists = Held()
+    page = await (await tabs.person()).new_page()
+    await lists.hold(page)
+    await page.goto(host.show(html(server.url)))
+    await lists.read.wait()
+    await say(server, ann["access_token"], "Second")
+    await alive(server, 1)
+    lists.may_come.set()
+    await shows(page, "First")
+    await expect(page.get_by_role("button", name="1 new")).to_be_visible()

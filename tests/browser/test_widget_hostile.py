@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Locator, Page
+from playwright.async_api import Locator, Page, expect
 
 from ..harness import Server, running
 from .accessibility import axe
 from .conftest import Host, Tabs
-from .embedding import HEAD, has_loaded, line, public_site, write
+from .embedding import HEAD, chat, comment, has_loaded, line, public_site, says, write
 
 pytestmark = pytest.mark.browser
 
@@ -36,6 +36,7 @@ HOSTILE = {
     "dark with a scheme": ":root { color-scheme: dark; background: #121212 }",
     "grey": "body { background: #777; color: #fff }",
     "floats": "* { float: left; clear: both; max-width: 90% } body { width: 900px }",
+    "no overflow": "* { overflow: hidden; min-width: 0; min-height: 0; max-height: 9000px }",
     "animated": "* { transition: all 9s; animation: none } * { opacity: 1 }",
 }
 # Where a page's own colours can be read no better, ours are as they are.
@@ -71,7 +72,7 @@ async def size(element: Locator) -> tuple[float, float]:
 
 
 async def is_whole(page: Page, least: float = 330) -> None:
-    """The comments have the size that they have elsewhere."""
+    """The comments have the size that they have elsewhere, and can be used."""
     part = await has_loaded(page)
     width, height = await size(part)
     assert width >= least
@@ -88,6 +89,13 @@ async def is_whole(page: Page, least: float = 330) -> None:
     assert 14 <= await part.locator("article .text p").first.evaluate(letters) <= 30
     wide, high = await size(part.locator("article .text p").first)
     assert high < 100
+    await comment(page, "Second!", "Ben")
+    await expect(part.locator("article.comment")).to_have_count(2)
+    # Both in one moment: the new one scrolls into view.
+    gap = await part.locator("article.comment").evaluate_all(
+        "([a, b]) => b.getBoundingClientRect().top - a.getBoundingClientRect().bottom"
+    )
+    assert gap >= -1
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -96,8 +104,15 @@ async def test_it_stays_whole_below(server: Server, host: Host, tabs: Tabs, styl
     html = f"{HEAD}<style>{HOSTILE[style]}</style></head><body><p>A post</p>"
     page = await tabs.open(host.show(f"{html}{line(server, 'data-chat=page')}"))
     await is_whole(page)
+    await page.get_by_role("button", name="Chat").click()
+    sheet = page.locator("talkee-chat .chat")
+    await expect(sheet).to_be_visible()
+    assert await size(sheet) == (380, 600)
+    await chat(page, "Hello")
+    await says(page, "Hello")
     if style not in UNREADABLE:
-        assert await axe(page, within="talkee-comments") == []
+        for part in ("talkee-comments", "talkee-chat"):
+            assert await axe(page, within=part) == []
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -21,6 +21,7 @@ export const mount = async (host, options) => {
   const entries = new Map(); // key → what is drawn
   const open = {}; // key → the form below it
   let state = EMPTY_THREAD;
+  let early = 0; // the page's revision, heard before there was a list
   let order = recall("order") ?? "created_at_asc";
   let landing = location.hash;
   let drawing, isLoaded, isLoading, isStale, answers, quotes;
@@ -119,10 +120,15 @@ export const mount = async (host, options) => {
       const isPart = total > items.filter((item) => !item.comment_id).length;
       const answer = { items, total, revision, order, hasMore: part.isFull && isPart, hasEarlier: first && isPart };
       // What was heard meanwhile is newer than the list; a smaller number for good is another database.
-      if (revision < state.revision && !isAgain) isStale ||= true;
-      else set(loaded(from || !isLoaded ? EMPTY_THREAD : state, answer, server.user?.id));
-      answers ??= server.user ? answersTo(state, server.user.id, before) : [];
-      isLoaded = true;
+      if ((isStale || revision < state.revision) && !isAgain) isStale ||= true;
+      else {
+        set(loaded(from || !isLoaded ? EMPTY_THREAD : state, answer, server.user?.id));
+        answers ??= server.user ? answersTo(state, server.user.id, before) : [];
+        isLoaded = true;
+        // What was heard before there was a list.
+        isStale ||= early > revision;
+        early = 0;
+      }
     } catch (error) {
       fail(error);
     }
@@ -366,7 +372,7 @@ export const mount = async (host, options) => {
     const { type } = event;
     if (type === "state") return say((isLoaded && !/live|hidden|off$/.test(event.state) && t(event.state)) || "");
     if (type === "poll") return load();
-    if (!isLoaded) return;
+    if (!isLoaded) return void (early = event.comments_revision ?? event.revision ?? early);
     const next = changed(state, event, server.user?.id);
     if (event.comment && !state.items.has(keyOf(event.comment))) view.tell("comment", event.comment);
     if (!next) load();
