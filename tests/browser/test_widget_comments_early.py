@@ -23,7 +23,11 @@ class Held:
 
     async def hold(self, page: Page) -> None:
         async def held(route: Route) -> None:
-            if route.request.method != "GET" or self.may_come.is_set():
+            if self.may_come.is_set():
+                return await route.continue_()
+            if route.request.method != "GET":
+                # So that the list is one from before.
+                await self.read.wait()
                 return await route.continue_()
             answer = await route.fetch()
             self.read.set()
