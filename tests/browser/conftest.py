@@ -22,6 +22,7 @@ from playwright.async_api import (
     Page,
     Request,
     Response,
+    Route,
     async_playwright,
     expect,
 )
@@ -128,6 +129,32 @@ class Tabs:
         self.seen.append(text)
         if not any(re.search(pattern, text) for pattern in self.expected):
             self.problems.append(f"console: {text}")
+
+
+class Held:
+    """Lists of `comments` or `messages` that were answered, and reach a page only when they may."""
+
+    def __init__(self, kind: str) -> None:
+        self.addresses = f"**/api/{kind}?**"
+        self.read = asyncio.Event()
+        self.may_come = asyncio.Event()
+
+    async def hold(self, page: Page) -> None:
+        """From now on."""
+
+        async def held(route: Route) -> None:
+            if self.may_come.is_set():
+                return await route.continue_()
+            if route.request.method != "GET":
+                # So that the list is one from before.
+                await self.read.wait()
+                return await route.continue_()
+            answer = await route.fetch()
+            self.read.set()
+            await self.may_come.wait()
+            await route.fulfill(response=answer)
+
+        await page.route(self.addresses, held)
 
 
 @asynccontextmanager

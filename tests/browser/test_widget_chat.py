@@ -30,7 +30,7 @@ from .chatting import (
     tells_nothing,
     token_of,
 )
-from .conftest import Host, Tabs
+from .conftest import Held, Host, Tabs
 
 pytestmark = pytest.mark.browser
 
@@ -447,6 +447,23 @@ async def test_the_page_hears_of_messages_and_of_who_signs_in_and_can_sign_out(
     async with asyncio.timeout(5):
         while (await server.call("GET", "/api/me", token=token))[0] != 401:
             await asyncio.sleep(0.02)
+
+
+async def test_a_list_on_its_way_is_not_shown_to_whom_it_was_not_for(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    page = await enter(tabs, host, server)
+    await fill_room(server, 1)
+    await shows(page, "Line 0")
+    lists = Held("messages")
+    await lists.hold(page)
+    await page.locator("talkee-chat").evaluate("chat => chat.refresh()")
+    await lists.read.wait()
+    await page.locator("talkee-chat").evaluate("chat => chat.signOut()")
+    async with page.expect_response(lambda answer: "/api/messages?" in answer.url):
+        lists.may_come.set()
+    await expect(page.get_by_role("button", name="Come in")).to_be_visible()
+    await expect(messages(page)).to_have_count(0)
 
 
 async def test_a_room_that_is_closed_says_so_and_gives_words_back(

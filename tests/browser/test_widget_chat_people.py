@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from eth_account import Account
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from talkee_lite.config import AuthConfig, SiteConfig
 
@@ -363,6 +363,29 @@ async def test_it_works_where_storage_is_blocked(tmp_path: Path, host: Host, tab
         await page.get_by_label("Your name").press("Enter")
         await say(page, "Still me.")
         await shows(page, "Line 0", "Hello.", "Still me.")
+        await tabs.leave()
+
+
+async def test_what_is_typed_and_sent_while_one_signs_in_is_not_lost(
+    tmp_path: Path, host: Host, tabs: Tabs
+) -> None:
+    async with running(public_chat(tmp_path)) as server:
+        page = await tabs.open(host.show(page_with(server.url)))
+        may_answer = asyncio.Event()
+
+        async def wait(route: Route) -> None:
+            await may_answer.wait()
+            await route.continue_()
+
+        await page.route("**/api/auth/login", wait)
+        await say(page, "First.")
+        await page.get_by_label("Your name").fill("Ann")
+        async with page.expect_request("**/api/auth/login"):
+            await page.get_by_label("Your name").press("Enter")
+        await say(page, "Second.")
+        may_answer.set()
+        await shows(page, "First.", "Second.")
+        await expect(field(page)).to_have_value("")
         await tabs.leave()
 
 

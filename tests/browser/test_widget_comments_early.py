@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, expect
 
 from ..harness import Server
 from .comments import alive, field, html, open_page, say, shows, someone, write
-from .conftest import Host, Tabs
+from .conftest import Held, Host, Tabs
 
 pytestmark = pytest.mark.browser
-
-
-class Held:
-    """Lists that were answered, and reach the page only when they may."""
-
-    def __init__(self) -> None:
-        self.read = asyncio.Event()
-        self.may_come = asyncio.Event()
-
-    async def hold(self, page: Page) -> None:
-        async def held(route: Route) -> None:
-            if self.may_come.is_set():
-                return await route.continue_()
-            if route.request.method != "GET":
-                # So that the list is one from before.
-                await self.read.wait()
-                return await route.continue_()
-            answer = await route.fetch()
-            self.read.set()
-            await self.may_come.wait()
-            await route.fulfill(response=answer)
-
-        await page.route("**/api/comments?**", held)
 
 
 async def posted(page: Page, text: str, name: str | None = None) -> None:
@@ -50,7 +25,7 @@ async def test_what_was_there_before_one_wrote_is_not_called_new(
 ) -> None:
     ann = await someone(server, "Ann")
     await say(server, ann["access_token"], "First")
-    lists = Held()
+    lists = Held("comments")
     page = await (await tabs.person()).new_page()
     await lists.hold(page)
     await page.goto(host.show(html(server.url)))
@@ -68,7 +43,7 @@ async def test_a_list_from_before_one_wrote_takes_nothing_away(
     await say(server, ann["access_token"], "First")
     page = await open_page(tabs, host, server)
     await shows(page, "First")
-    lists = Held()
+    lists = Held("comments")
     await lists.hold(page)
     # Signing in asks for the list anew, and for another socket.
     await posted(page, "Second", "Ben")
@@ -96,7 +71,7 @@ async def test_what_is_written_between_the_first_list_and_the_socket_is_not_miss
 ) -> None:
     ann = await someone(server, "Ann")
     await say(server, ann["access_token"], "First")
-    lists = Held()
+    lists = Held("comments")
     page = await (await tabs.person()).new_page()
     await lists.hold(page)
     await page.goto(host.show(html(server.url)))
@@ -107,3 +82,19 @@ async def test_what_is_written_between_the_first_list_and_the_socket_is_not_miss
     await shows(page, "First")
     # Before the server says by itself how the page is, which it does every 25 seconds.
     await expect(page.get_by_role("button", name="1 new")).to_be_visible(timeout=12_000)
+
+
+async def test_what_is_typed_while_a_comment_is_sent_stays(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    page = await open_page(tabs, host, server)
+    lists = Held("comments")
+    await posted(page, "First", "Ben")
+    await shows(page, "First")
+    await lists.hold(page)
+    async with page.expect_request(lambda request: request.method == "POST"):
+        await write(page, "Second")
+    await field(page).fill("Third, half")
+    lists.read.set()
+    await shows(page, "First", "Second")
+    await expect(field(page)).to_have_value("Third, half")

@@ -213,17 +213,20 @@ export const mount = async (host, options) => {
 
   const load = async () => {
     if (early) return;
-    early = [];
+    const own = (early = []);
+    let list;
     try {
       isPublic = (await server.once(`sites/${server.siteId}`)).public_chat;
-      const list = (server.user || isPublic) && (await before(NEWEST, 100));
-      set(list ? listed(state, list) : { ...EMPTY_ROOM });
+      list = (server.user || isPublic) && (await before(NEWEST, 100));
     } catch (error) {
-      fail(error);
+      list = error;
     }
-    const later = early;
+    // It is of somebody who is no longer signed in.
+    if (own !== early) return;
+    if (list instanceof Error) fail(list);
+    else set(list ? listed(state, list) : { ...EMPTY_ROOM });
     early = null;
-    later.forEach(take);
+    own.forEach(take);
   };
 
   const extend = async () => {
@@ -365,7 +368,8 @@ export const mount = async (host, options) => {
   on(document, "visibilitychange", see);
   until(server.onPerson(() => {
     setKeeping(null);
-    if (!server.user) load();
+    early = null;
+    load();
   }));
   until(listen(server, slug, hear));
   load();

@@ -6,7 +6,7 @@ import { fill, make, recall, remember, setHtml, show } from "./dom.js";
 export const composerOf = (view, { label, send, key, value, cancel, isChat, verb = "send" }) => {
   const { server, t, button } = view;
   const draft = key && `draft ${server.base}${server.siteId} ${key}`;
-  let busy, panel;
+  let busy, next, panel;
 
   const changed = () => {
     if (draft) remember(draft, area.value);
@@ -71,8 +71,9 @@ export const composerOf = (view, { label, send, key, value, cancel, isChat, verb
     }
   };
 
-  const settle = () => {
-    area.value = "";
+  // What was typed meanwhile stays.
+  const settle = (text) => {
+    if (area.value.trim() === text) area.value = "";
     if (!shown.hidden) preview();
     changed();
     area.focus();
@@ -80,8 +81,10 @@ export const composerOf = (view, { label, send, key, value, cancel, isChat, verb
 
   const run = async () => {
     const text = area.value.trim();
-    if (busy || (label && !text)) return area.focus();
+    if (busy) return void (next = text);
+    if (label && !text) return area.focus();
     busy = true;
+    next = "";
     said.textContent = "";
     form.ariaBusy = "true";
     try {
@@ -91,15 +94,18 @@ export const composerOf = (view, { label, send, key, value, cancel, isChat, verb
         fill(ask, [panel.element]);
         panel.focus();
       } else if (server.user || (await panel.submit())) {
-        if (isChat) settle();
+        if (isChat) settle(text);
         await send(text);
-        if (!isChat) settle();
+        if (!isChat) settle(text);
       }
     } catch (error) {
+      next = "";
       fail(error);
     }
     busy = false;
     form.ariaBusy = null;
+    // What was to be sent meanwhile, if it is another text.
+    if (next && next !== text && next === area.value.trim()) run();
   };
 
   const fail = (error) => {
