@@ -1,13 +1,15 @@
 """Joining the widget's modules into the few parts that pages load.
 
 The sources are plain modules, which work as they are. A part is the text of its modules in one
-function, so that a minifier may shorten every name in it; what other parts need comes out of it by
-its own name, and what it needs of them goes in. Names of exports stay as they are: a page that has
-been open since before an update may get old and new parts together, and has to notice that.
+function, so that a minifier may shorten every name in it. What other parts need comes out of it in
+one array, whose name is the mark of this build: a page that has been open since before an update
+may ask for a new part beside its old one, and finds that what the new one needs is not there. What
+is imported when it is needed keeps its name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -40,6 +42,8 @@ class _Module:
         self.names: dict[str, int] = {}
         """What it declares, and where."""
         self.exports: set[str] = set()
+        self.later: dict[str, int] = {}
+        """Modules that are imported when they are needed, and where."""
         cuts = [0]
         for found in _STATEMENT.finditer(text):
             at = found.start()
@@ -57,6 +61,10 @@ class _Module:
             self.names[found[1]] = found.start()
             if found[0].startswith("export"):
                 self.exports.add(found[1])
+        for dynamic in _DYNAMIC.finditer(text):
+            if not dynamic[2].startswith("./"):
+                raise self.error(dynamic.start(), f"{dynamic[2]} is no module beside it")
+            self.later[dynamic[2][2:]] = dynamic.start()
         cuts.append(len(text))
         self.body = "".join(text[start:end] for start, end in list(pairwise(cuts))[::2]).strip()
 
@@ -77,9 +85,10 @@ class _Module:
 def join(texts: Mapping[str, str], parts: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """The text of each part; `texts` holds the modules' by name, `parts` the modules of each part.
 
-    A part exports what other parts import of it, and all exports of the module that has its name,
-    which is what may be imported when it is needed (`import("./sign-in.js")`). A module may import
-    from those of its part that stand before it, and from other parts. Raises JoinError.
+    A part exports what other parts import of it, and all exports of the module that has its name
+    and of those that others import when they need them (`import("./quotes.js")`, which then asks
+    for the part). A module may import from those of its part that stand before it, and from other
+    parts; when it needs them, from other parts alone. Raises JoinError.
     """
     modules = {name: _Module(name, text) for name, text in texts.items()}
     part_of: dict[str, str] = {}
@@ -98,16 +107,32 @@ def join(texts: Mapping[str, str], parts: Mapping[str, Sequence[str]]) -> dict[s
     except CycleError as error:
         raise JoinError(f"These parts need each other: {', '.join(error.args[1])}") from error
 
-    wanted = {part: set[str]() for part in parts}
-    for need in needs.values():
-        for part, of in need.items():
-            wanted[part].update(of)
-    for part in parts.keys() & modules.keys():
-        wanted[part] |= modules[part].exports
+    shared = {
+        part: sorted({name for need in needs.values() for name in need.get(part, ())})
+        for part in parts
+    }
+    named = {part: set[str]() for part in parts}
+    for name in {*parts, *(of for module in modules.values() for of in module.later)}:
+        if name in modules:
+            named[part_of[name]] |= modules[name].exports
+    mark = "v" + hashlib.sha256(repr((sorted(texts.items()), parts)).encode()).hexdigest()[:6]
     return {
-        part: _written([modules[name].body for name in names], needs[part], sorted(wanted[part]))
+        part: _written(
+            [_asking_parts(modules[name].body, part_of) for name in names],
+            {
+                of: [name if name in need else "" for name in shared[of]]
+                for of, need in needs[part].items()
+            },
+            sorted(named[part]),
+            shared[part],
+            mark,
+        )
         for part, names in parts.items()
     }
+
+
+def _asking_parts(body: str, part_of: Mapping[str, str]) -> str:
+    return _DYNAMIC.sub(lambda found: f'import("./{part_of[found[2][2:]]}"', body)
 
 
 def _needed(
@@ -133,22 +158,28 @@ def _needed(
         for name, at in module.names.items():
             if owner.setdefault(name, module.name) != module.name:
                 raise module.error(at, f"{name} is in {owner[name]} too")
-        for dynamic in _DYNAMIC.finditer(module.text):
-            there = dynamic[2].removeprefix("./")
-            if dynamic[2] == there or part_of.get(there) != there:
-                words = f"{dynamic[2]} is no part with a module of its name"
-                raise module.error(dynamic.start(), words)
+        for there, at in module.later.items():
+            if part_of.get(there, part) == part:
+                raise module.error(at, f"{there} is in no other part")
         before[module.name] = part
     return need
 
 
-def _written(bodies: Sequence[str], need: Mapping[str, Mapping[str, str]], out: list[str]) -> str:
-    lines = [f'import{{{",".join(names)}}}from"./{part}";' for part, names in need.items()]
-    needed = ",".join(name for names in need.values() for name in names)
-    exported = ",".join(out)
-    opening = f"export const[{exported}]=" if out else ""
+def _written(
+    bodies: Sequence[str],
+    taken: Mapping[str, Sequence[str]],
+    named: Sequence[str],
+    shared: Sequence[str],
+    mark: str,
+) -> str:
+    """A part; of each part that it needs it takes names by their places, "" where it needs none."""
+    lines = [f'import{{{mark} as _{n}}}from"./{part}";' for n, part in enumerate(taken)]
+    arguments = ",".join(f"_{n}" for n in range(len(taken)))
+    parameters = ",".join(f"[{','.join(names).rstrip(',')}]" for names in taken.values())
+    returned = [*named, *([f"[{','.join(shared)}]"] if shared else [])]
+    exported = ",".join([*named, *([mark] if shared else [])])
+    opening = f"export const[{exported}]=" if exported else ""
     # A semicolon on a line of its own ends a module that has none.
     inside = "\n;\n".join(bodies)
-    return "\n".join(
-        [*lines, f"{opening}(({needed})=>{{", inside, f";return[{exported}]}})({needed});\n"]
-    )
+    closing = f";return[{','.join(returned)}]}})({arguments});\n"
+    return "\n".join([*lines, f"{opening}(({parameters})=>{{", inside, closing])

@@ -32,14 +32,24 @@ def test_every_variable_is_described() -> None:
 
 
 def test_every_attribute_is_described() -> None:
-    taken = re.search(r"const \{(?P<names>[^}]*)\} = tag\.dataset", LOADER)
-    more = re.search(r"const \{(?P<names>[^}]*)\} = common", LOADER)
+    taken = re.search(r"const \{(?P<names>[^}]*), \.\.\.common \} = tag\.dataset", LOADER)
     assert taken is not None
-    assert more is not None
-    names = re.findall(r"\w+", taken["names"] + more["names"])
-    wanted = {f"data-{kebab(name)}" for name in names} - {"data-common"}
-    described = found(r"`(data-[\w-]+)", DOCS)
-    assert wanted == described - {"data-talkee-count"}
+    described = found(r"`data-([\w-]+)", DOCS) - {"talkee-count"}
+    own = {kebab(name) for name in re.findall(r"\w+", taken["names"])}
+    assert own <= described
+    # All others are handed on to the elements, which look at these.
+    looked_at = found(r'\boptions(?:\.|\[")([\w-]+)', SCRIPTS)
+    for names in found(r"const \{([^}]*)\} = (?:view\.)?options;", SCRIPTS):
+        looked_at |= set(re.findall(r"\w+", names))
+    assert described - own <= looked_at
+
+
+def test_what_takes_effect_when_it_changes_is_watched() -> None:
+    watched = re.search(r"observedAttributes = \[(.*?)\]", LOADER)
+    assert watched is not None
+    on_elements = found(r"(?m)^\| [^|]*\| `([\w-]+)[^|]*\|", DOCS.split("By hand")[0])
+    assert "All but `sso` take effect at once" in DOCS
+    assert set(re.findall(r'"([\w-]+)"', watched[1])) == on_elements - {"sso"}
 
 
 @pytest.mark.parametrize("name", sorted(found(r'view\.tell\("(\w+)"', SCRIPTS)))
@@ -53,5 +63,6 @@ def test_every_part_that_is_described_is_there() -> None:
     parts = found(r"`([a-z]+)`", chapter)
     # make("h2.heading", …), and the kinds of buttons.
     made = found(r'(?<=[\w}]\.)(\w+)["`.$ ]', SCRIPTS) | found(r', "(\w+)"[,)]', SCRIPTS)
+    made |= found(r'\? "\w+" : "(\w+)"', SCRIPTS)
     made |= found(r"\? \"\.(\w+)\" : \"\"", SCRIPTS) | found(r'kind = "(\w+)"', SCRIPTS)
     assert parts <= made

@@ -66,6 +66,7 @@ export async function later() {}
 export const panel = make("panel");
 """,
 }
+MARK = re.findall(r"\bv[0-9a-f]{6}\b", join(TEXTS, PARTS)["core.js"])[0]
 ANSWER = {"items": ["words en", 2], "button": ["Go"], "made": 4, "panel": "panel"}
 
 
@@ -107,16 +108,16 @@ def test_names_that_only_a_part_knows_are_shortened() -> None:
     small = minified(join(TEXTS, PARTS))
     assert "heard" not in small["chat.js"]
     assert "made++" not in small["core.js"]
-    assert small["chat.js"].count("wordsOf") == 2  # once from its part, once into the function
+    assert "wordsOf" not in small["chat.js"] + small["core.js"]
 
 
 def test_a_part_imports_once_from_each_part() -> None:
     assert [line for line in lines("chat.js") if line.startswith("import")] == [
-        'import{button,make,wordsOf}from"./core.js";'
+        f'import{{{MARK} as _0}}from"./core.js";'
     ]
     assert [line for line in lines("more.js") if line.startswith("import")] == [
-        'import{make}from"./core.js";',
-        'import{Room}from"./chat.js";',
+        f'import{{{MARK} as _0}}from"./core.js";',
+        f'import{{{MARK} as _1}}from"./chat.js";',
     ]
     assert not any(line.startswith("import") for line in lines("core.js"))
 
@@ -126,10 +127,23 @@ def test_a_part_exports_what_others_use_and_what_the_module_of_its_name_exports(
         name: re.findall(r"^export.*", text, re.M) for name, text in join(TEXTS, PARTS).items()
     }
     assert exports == {
-        "core.js": ["export const[button,make,wordsOf]=(()=>{"],
-        "chat.js": ["export const[Room,mount]=((button,make,wordsOf)=>{"],
-        "more.js": ["export const[later,more,panel]=((make,Room)=>{"],
+        "core.js": [f"export const[{MARK}]=(()=>{{"],
+        "chat.js": [f"export const[mount,{MARK}]=(([button,make,wordsOf])=>{{"],
+        "more.js": ["export const[later,more,panel]=(([,make],[Room])=>{"],
     }
+    assert lines("core.js")[-2] == ";return[[button,make,wordsOf]]})();"
+    assert lines("chat.js")[-2] == ";return[mount,[Room]]})(_0);"
+
+
+def test_parts_of_two_builds_do_not_take_each_other_for_their_own(tmp_path: Path) -> None:
+    old = join(TEXTS, PARTS)
+    new = join({**TEXTS, "words.js": TEXTS["words.js"] + "// changed\n"}, PARTS)
+    assert old["core.js"] != new["core.js"]
+    assert node(tmp_path / "new", new) == ANSWER
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        node(tmp_path / "mixed", {**old, "chat.js": new["chat.js"]})
+    assert "SyntaxError" in error.value.stderr
+    assert "does not provide an export" in error.value.stderr
 
 
 def test_a_part_that_nobody_needs_anything_of_exports_nothing(tmp_path: Path) -> None:
@@ -145,6 +159,16 @@ def test_what_is_imported_when_needed_stays() -> None:
     other = 'export const f = () => [import(address), import.meta.url];\nimport("./more.js");\n'
     text = join({"f.js": other, "more.js": ""}, {"f.js": ["f.js"], "more.js": ["more.js"]})["f.js"]
     assert other.removeprefix("export ").strip() in text
+
+
+def test_what_is_imported_when_needed_comes_with_its_part(tmp_path: Path) -> None:
+    more = {"core.js": ("dom.js", "words.js"), "chat.js": ("room.js", "chat.js")}
+    late = {**TEXTS, "more.js": TEXTS["more.js"].replace("./room.js", "./dom.js")}
+    late["more.js"] = late["more.js"].replace("{ Room }", "{ button }").replace("Room.most", "2")
+    joined = join(late, {**more, "late.js": ("more.js",)})
+    assert 'await import("./late.js")' in joined["chat.js"]
+    assert "export const[later,more,panel]=" in joined["late.js"]
+    assert node(tmp_path / "it", joined) == ANSWER
 
 
 def test_nothing_makes_nothing() -> None:
@@ -170,19 +194,24 @@ def test_every_name_arrives_where_it_is_used(names: Sequence[str], data: st.Data
         f"part{start}.js": [f"{n}.js" for n in range(start, end)] for start, end in pairwise(cuts)
     }
     joined = join(texts, table)
-    exports = {}
+    shared = {}
     for part, text in joined.items():
-        out = re.search(r"^export const\[(.*)\]=", text, re.M)
-        exports[part] = set(out[1].split(",")) if out else set()
+        out = re.search(r"^;return\[\[(.*)\]\]\}\)\(.*\);$", text, re.M)
+        shared[part] = out[1].split(",") if out else []
     for part, text in joined.items():
         inside = {names[int(module.removesuffix(".js"))] for module in table[part]}
+        found = re.findall(r'^import\{\w+ as (_\d+)\}from"\./(.*?)";', text, re.M)
+        taken = re.search(r"\(\((\[.*\])\)=>\{$", text, re.M)
+        lists = taken[1][1:-1].split("],[") if taken else []
+        assert [name for name, _ in found] == [f"_{n}" for n in range(len(lists))]
         imported = set()
-        for found, of in re.findall(r'import\{(.*?)\}from"\./(.*?)";', text):
+        for (_, of), places in zip(found, lists, strict=True):
             assert of != part
-            assert exports[of].issuperset(found.split(","))
-            imported |= set(found.split(","))
+            for place, name in enumerate(places.split(",")):
+                assert name in ("", shared[of][place])
+                imported |= {name} - {""}
         assert set().union(*(uses[module] for module in table[part])) - inside == imported
-        assert exports[part] <= inside
+        assert set(shared[part]) <= inside
 
 
 @given(st.text(), st.text())
@@ -232,6 +261,7 @@ def test_whatever_modules_hold_it_is_joined_or_refused_with_its_line(one: str, t
         "function made() {}",
         "class make {}",
         'import("./dom.js");',
+        'import("./this.js");',
         "import('./none.js');",
         'const two = () => import( "https://elsewhere.example/x.js");',
         "const two = () => import(`./${name}.js`);",
@@ -300,7 +330,7 @@ def test_every_module_of_the_widget_stands_in_a_part() -> None:
     parts = join(modules, widget.PARTS)
     # What the first script asks for by name.
     for name in ("comments.js", "chat.js"):
-        assert "export const[mount]=" in parts[name]
+        assert re.search(r"^export const\[(?:.*,)?mount\b", parts[name], re.M)
     assert {file.name for file in WIDGET.glob("*.css")} == set(widget.STYLES)
 
 

@@ -28,7 +28,7 @@ class Bundle:
         self._lock = threading.Lock()
 
     async def find(self, name: str) -> File | None:
-        """A file by its address, such as `talkee.js` or `widget/core.js`, if it is there."""
+        """A file by its address, such as `talkee.js` or `widget/chat.js`, if it is there."""
         if self._made is None:
             loop = asyncio.get_running_loop()
             making = self._making

@@ -13,13 +13,18 @@ from .exchange import Answer, Request
 from .files import Folder, answer_packed
 
 PARTS: Mapping[str, Sequence[str]] = {
-    "core.js": ("dom.js", "server.js", "link.js", "words.js", "view.js", "composer.js"),
-    "comments.js": ("thread.js", "comments.js"),
-    "chat.js": ("room.js", "chat.js"),
+    "comments.js": (
+        *("dom.js", "server.js", "link.js", "words.js", "view.js"),
+        *("thread.js", "comments.js"),
+    ),
+    "chat.js": ("wallet.js", "sign-in.js", "composer.js", "acts.js", "room.js", "chat.js"),
     "quotes.js": ("quotes.js",),
-    "sign-in.js": ("sign-in.js",),
 }
-"""What pages load, and the modules in `web/widget/` that each part is made of."""
+"""What pages load, and the modules in `web/widget/` that each part is made of.
+
+The first shows comments; the second comes when somebody writes, or opens the chat; the third
+when somebody selects a passage of the article, or a comment is about one.
+"""
 STYLES: Sequence[str] = ("look.css",)
 NAMES = frozenset([*PARTS, *STYLES])
 BUNDLE = Bundle(PARTS, STYLES)

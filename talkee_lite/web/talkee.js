@@ -5,7 +5,7 @@
   "use strict";
 
   const base = new URL(".", document.currentScript.src).href;
-  const isLocal = /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname);
+  const isLocal = location.protocol === "http:" && isSecureContext; // localhost, by any name
   const all = (selector) => [...document.querySelectorAll(selector)];
 
   // A path as people read it.
@@ -19,11 +19,12 @@
 
   // The page's: the canonical link's, unless that stayed when the page moved on.
   let [path, canonical] = [];
-  const pagePath = () => {
+  const pageUrl = () => {
     const link = document.querySelector("link[rel=canonical][href]")?.href;
     if (path === location.pathname || canonical !== link) [path, canonical] = [location.pathname, link];
-    return readable(new URL((path === location.pathname && link) || location).pathname);
+    return new URL((path === location.pathname && link) || location);
   };
+  const pagePath = () => readable(pageUrl().pathname);
 
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`:host(:not([hidden])) { display: block !important; width: -moz-available; width: -webkit-fill-available; }
@@ -40,7 +41,7 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
   );
 
   class Part extends HTMLElement {
-    static observedAttributes = ["site-id", "slug", "lang", "theme", "heading"];
+    static observedAttributes = ["site-id", "slug", "lang", "theme", "heading", "invite", "article", "quotes"];
 
     connectedCallback() {
       clearTimeout(this.leaving);
@@ -69,7 +70,7 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
     end() {
       near.unobserve(this);
       this.turn = this.isBegun = null;
-      this.view?.destroy();
+      this.view?.end();
       this.view = null;
     }
 
@@ -84,42 +85,43 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
       this.begin();
     }
 
-    load() {
+    async load() {
       if (this.turn) return;
       near.unobserve(this);
-      const options = { siteId: "1" };
-      for (const { name, value } of this.attributes) options[name === "site-id" ? "siteId" : name] = value;
+      const options = { "site-id": "1" };
+      for (const { name, value } of this.attributes) options[name] = value;
       const pageSlug = document.querySelector("talkee-comments")?.slug ?? pagePath();
-      Object.assign(options, { base, isLocal, slug: this.slug, pageSlug });
+      Object.assign(options, { base, isLocal, slug: this.slug, pageSlug, address: pageUrl().href });
       options.lang ||= document.documentElement.lang || navigator.language;
       const turn = (this.turn = {});
-      import(`${base}widget/${this.kind}.js`)
-        .then(({ mount }) => (this.turn === turn ? mount(this, options) : null))
-        .then((view) => {
-          if (this.turn === turn) this.view = view;
-          else view?.destroy();
-        })
-        .catch((error) => {
-          // The owner is told; readers see nothing.
-          const text = `Talkee: ${base} cannot be used here. Does the server run, and does the page's Content-Security-Policy allow it? ${error}`;
-          console.error(text);
-          this.shadowRoot.replaceChildren(isLocal ? text : "");
-          this.setAttribute("data-loaded", "");
-        });
+      try {
+        const { mount } = await import(`${base}widget/${this.kind}.js`);
+        if (this.turn !== turn) return;
+        const view = await mount(this, options);
+        if (this.turn === turn) this.view = view;
+        else view.end();
+      } catch (error) {
+        if (this.turn !== turn) return;
+        // The owner is told; readers see nothing.
+        const text = `Talkee: ${base} cannot be used here. Does the server run, and does the page's Content-Security-Policy allow it? ${error}`;
+        console.error(text);
+        this.shadowRoot.replaceChildren(isLocal ? text : "");
+        this.setAttribute("data-loaded", "");
+      }
     }
 
     refresh() {
-      this.view?.refresh();
+      this.view?.load();
     }
 
     signOut() {
-      this.view?.signOut();
+      this.view?.server.signOut();
     }
   }
 
-  if (!customElements.get("talkee-chat")) {
-    customElements.define("talkee-comments", class extends Part { kind = "comments"; });
-    customElements.define("talkee-chat", class extends Part { kind = "chat"; });
+  for (const kind of ["comments", "chat"]) {
+    const name = `talkee-${kind}`;
+    if (!customElements.get(name)) customElements.define(name, class extends Part { kind = kind; });
   }
 
   const find = (place) => {
@@ -132,7 +134,9 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
 
   const make = (kind, attributes) => {
     const part = document.createElement(`talkee-${kind}`);
-    for (const [name, value] of Object.entries(attributes)) if (value) part.setAttribute(name, value);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value) part.setAttribute(name.replace("I", "-i"), value);
+    }
     return part;
   };
 
@@ -141,7 +145,7 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
     const { siteId, slug, container = "#comments", locale, theme, heading } = options;
     const place = find(container);
     const lang = locale?.replace(/^zhHan.$/, "zh");
-    if (place) place.replaceChildren(make("comments", { "site-id": siteId, slug, lang, theme, heading }));
+    if (place) place.replaceChildren(make("comments", { siteId, slug, lang, theme, heading }));
     else if (document.readyState === "loading") addEventListener("DOMContentLoaded", () => show(options));
     else console.error(`Talkee: nothing here matches ${container}`);
   };
@@ -168,15 +172,13 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
     for (const tag of all("script[data-site-id][src]")) {
       if (tag.talkee || new URL(".", tag.src).href !== base) continue;
       tag.talkee = true;
-      const { siteId, slug, container, chat, comments, heading, article, quotes, ...common } = tag.dataset;
-      const { lang, theme, invite, sso } = common;
-      const given = { "site-id": siteId, lang, theme, invite, sso };
+      const { slug, container, chat, comments, heading, article, quotes, ...common } = tag.dataset;
       const place = container ? find(container) : tag.closest("head") && document.body;
-      const part = make("comments", { ...given, slug, heading, article, quotes });
+      const part = make("comments", { ...common, slug, heading, article, quotes });
       if (container && !place) console.error(`Talkee: nothing here matches ${container}`);
       if (comments !== "off") place ? place.append(part) : tag.after(part);
       const room = chat === "page" ? slug : chat || "/";
-      if (chat !== undefined) document.body.append(make("chat", { ...given, slug: room, launcher: "1" }));
+      if (chat !== undefined) document.body.append(make("chat", { ...common, slug: room, launcher: "1" }));
     }
     count();
   };

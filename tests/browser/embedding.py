@@ -56,11 +56,13 @@ async def says(within: Page | Locator, *texts: str) -> None:
 
 async def comment(within: Page | Locator, text: str, name: str = "") -> None:
     """Write a comment as a reader does, with a name if it is the first."""
-    await within.get_by_label("Write a comment").first.fill(text)
-    await within.get_by_role("button", name="Send").first.click()
+    field = within.get_by_label("Write a comment").first
+    form = field.locator("xpath=..")
+    await field.fill(text)
+    await form.get_by_role("button", name="Send").click()
     if name:
-        await within.get_by_label("Your name").fill(name)
-        await within.get_by_role("button", name="Send").first.click()
+        await form.get_by_label("Your name").fill(name)
+        await form.get_by_role("button", name="Send").click()
 
 
 async def chat(within: Page | Locator, text: str, name: str = "") -> None:

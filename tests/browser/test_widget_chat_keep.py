@@ -12,7 +12,7 @@ from talkee_lite.config import AuthConfig
 from talkee_lite.control import VERBS
 
 from ..harness import Server, config_in, running
-from .chatting import enter, field, fill_room, messages, page_with, say, shows, tells
+from .chatting import enter, field, fill_room, messages, page_with, say, shows, tells, tells_nothing
 from .conftest import Host, Tabs
 
 pytestmark = pytest.mark.browser
@@ -93,6 +93,24 @@ async def test_a_speaker_keeps_a_stretch_and_the_next_reader_finds_it(
     await expect(comment.locator("time").first).to_have_attribute("datetime", kept["said_at"])
     await expect(page.get_by_text("Before it.")).to_have_count(0)
     await expect(page.get_by_text("After it.")).to_have_count(0)
+
+
+async def test_who_comes_back_signed_in_is_asked_at_the_first_press(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    page = await enter(tabs, host, server)
+    await say(page, "One.")
+    await shows(page, "One.")
+    await page.reload()
+    await shows(page, "One.")
+    await page.get_by_role("button", name="Keep this").click()
+    await choose(page, "One.", "Begin here")
+    await choose(page, "One.", "End here")
+    await tells(page, "Saved below the page.")
+    # What was said then is not said again.
+    await page.get_by_role("button", name="Keep this").click()
+    await page.get_by_role("button", name="Cancel").click()
+    await tells_nothing(page)
 
 
 async def test_a_moderator_keeps_what_others_said_and_may_change_their_mind(

@@ -343,6 +343,42 @@ async def test_where_sockets_are_blocked_for_a_while_it_polls_and_goes_live_agai
     await shows(page, "Line 0", "Live.")
 
 
+async def test_a_proxy_that_finds_nothing_for_a_while_ends_nothing(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    tabs.expected.append("404")
+    ben = await fill_room(server, 1)
+    page = await (await tabs.person()).new_page()
+    await page.clock.install()
+    is_away = True
+    asked = 0
+
+    async def gate(socket: WebSocketRoute) -> None:
+        if is_away:
+            await socket.close(code=1006)
+        else:
+            socket.connect_to_server()
+
+    async def answer(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        await route.fulfill(status=404, content_type="text/html", body="<h1>Not here</h1>")
+
+    await page.route_web_socket("**/ws?*", gate)
+    await page.route("**/api/slugs?*", answer)
+    await page.goto(host.show(page_with(server.url)))
+    await come_in(page)
+    await shows(page, "Line 0")
+    async with asyncio.timeout(20):
+        while asked < 2:
+            await let_time_pass(page, 5)
+            await asyncio.sleep(0.05)
+    is_away = False
+    await hurry_live(page, server)
+    await server.post(ben, "Live.", room=ROOM)
+    await shows(page, "Line 0", "Live.")
+
+
 async def test_where_the_pages_policy_forbids_sockets_it_polls(
     server: Server, host: Host, tabs: Tabs
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import runpy
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from eth_account import Account
 from playwright.async_api import Page, Route, expect
 
 from talkee_lite.config import AuthConfig, SiteConfig
+from talkee_lite.control import VERBS
 
 from ..harness import Server, config_in, running, until
 from .chatting import (
@@ -20,6 +22,7 @@ from .chatting import (
     enter,
     field,
     fill_room,
+    is_listed,
     messages,
     page_with,
     public_chat,
@@ -66,7 +69,6 @@ async def test_who_does_not_sign_in_is_asked_to_come_in_where_the_chat_is_not_pu
     await fill_room(server, 2)
     page = await tabs.open(host.show(page_with(server.url)))
     await expect(page.get_by_text("Say who you are to come in")).to_be_visible()
-    await expect(field(page)).to_be_hidden()
     await expect(messages(page)).to_have_count(0)
     await page.get_by_role("button", name="Come in").click()
     await page.get_by_label("Your name").fill("Ann")
@@ -172,7 +174,7 @@ async def test_a_user_name_and_a_password(tmp_path: Path, host: Host, tabs: Tabs
         await page.get_by_role("button", name="Sign out").click()
         await say(page, "A guest.")
         await page.get_by_role("button", name="Password").click()
-        await page.get_by_role("button", name="Your name").click()
+        await page.get_by_role("button", name="As a guest").click()
         await page.get_by_label("Your name").fill("Ben")
         await page.get_by_label("Your name").press("Enter")
         await shows(page, "Hello.", "It is me.", "A guest.")
@@ -294,11 +296,80 @@ async def test_who_registers_to_come_in_may_write_at_once(
         await page.get_by_label("User name").fill("annie")
         await page.get_by_label("Password").fill(SECRET_WORD)
         await page.get_by_role("button", name="Create account").click()
-        await expect(field(page)).to_be_visible()
+        await expect(field(page)).to_be_focused()
         await say(page, "Hello.")
         await shows(page, "Hello.")
         await writes_as(page, "annie")
         await tabs.leave()
+
+
+async def test_who_comes_in_sends_nothing_by_that(server: Server, host: Host, tabs: Tabs) -> None:
+    page = await tabs.open(host.show(page_with(server.url)))
+    await field(page).fill("Half a sentence")
+    await page.get_by_role("button", name="Come in").click()
+    await page.get_by_label("Your name").fill("Ann")
+    await page.get_by_label("Your name").press("Enter")
+    await writes_as(page, "Ann")
+    await is_listed(page)
+    await expect(field(page)).to_have_value("Half a sentence")
+    assert await stored(server) == []
+    await field(page).press("Enter")
+    await shows(page, "Half a sentence")
+
+
+async def test_what_was_not_sent_yet_is_given_back_to_who_signs_out(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    tabs.expected.append("503")
+    page = await enter(tabs, host, server)
+    await fill_room(server, 1)
+    await shows(page, "Line 0")
+
+    async def refuse(route: Route) -> None:
+        if route.request.method != "POST":
+            return await route.continue_()
+        await route.fulfill(status=503, json={"error": "unavailable", "msg": "Not now."})
+
+    await page.route("**/api/messages?**", refuse)
+    async with page.expect_response(lambda answer: answer.status == 503):
+        await say(page, "One.")
+    await say(page, "Two.")
+    await expect(messages(page)).to_have_count(3)
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(messages(page)).to_have_count(0)
+    await expect(field(page)).to_have_value(re.compile("^(One.\nTwo.|Two.\nOne.)$"))
+
+
+async def test_a_role_is_noticed_by_who_is_signed_in(
+    tmp_path: Path, host: Host, tabs: Tabs
+) -> None:
+    async with running(config_in(tmp_path, auth=AuthConfig(password=True))) as server:
+        await fill_room(server, 1)
+        page = await tabs.open(host.show(page_with(server.url)))
+        await page.get_by_role("button", name="Come in").click()
+        await page.get_by_role("button", name="Password").click()
+        await page.get_by_label("User name").fill("annie")
+        await page.get_by_label("Password").fill(SECRET_WORD)
+        await page.get_by_role("button", name="Create account").click()
+        await shows(page, "Line 0")
+        await expect(page.get_by_role("button", name="Keep this")).to_be_hidden()
+        member = await page.evaluate(
+            "Object.values(localStorage).map(text => JSON.parse(text).user?.id).find(Boolean)"
+        )
+        await VERBS["user-role"](server.services, {"id": member, "role": "moderator", "site": 1})
+        await page.reload()
+        await expect(page.get_by_role("button", name="Keep this")).to_be_visible()
+        await expect(
+            page.locator("li.message").get_by_role("button", name="Delete", include_hidden=True)
+        ).to_have_count(1)
+        await tabs.leave()
+
+
+async def test_an_invitation_may_change(server: Server, host: Host, tabs: Tabs) -> None:
+    page = await enter(tabs, host, server, attributes='invite="Ask us about rye."')
+    await expect(page.get_by_text("Ask us about rye.")).to_be_visible()
+    await page.locator("talkee-chat").evaluate("e => e.setAttribute('invite', 'Or about oats.')")
+    await expect(page.get_by_text("Or about oats.")).to_be_visible()
 
 
 async def test_two_tabs_are_one_person_and_both_sign_out(

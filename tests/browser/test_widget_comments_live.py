@@ -264,6 +264,7 @@ async def test_signing_out_keeps_what_was_typed_in_every_tab(
     first = await open_page(tabs, host, server, person=person)
     second = await open_page(tabs, host, server, person=person)
     await field(second).fill("Half a sentence")
+    await field(first).focus()
     await button(first, "Sign out").click()
     for page in (first, second):
         await expect(page.get_by_text("as Ann")).to_have_count(0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Route, WebSocketRoute, expect
+
+from talkee_lite.models import UserKind
 
 from ..harness import Server
 from .comments import (
@@ -174,6 +176,40 @@ async def test_a_link_to_what_is_gone_shows_what_is_there(
     assert len(asked) == seen
     await expect(page.locator("article.comment")).to_have_count(1)
     await page.unroute_all()
+
+
+async def test_when_what_one_came_for_is_deleted_one_stays_where_one_is(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann", UserKind.MODERATOR)
+    them = await crowd(server, ann["access_token"], 60)
+    person = await browser_of(tabs, server, ann)
+    page = await person.new_page()
+
+    async def block(socket: WebSocketRoute) -> None:
+        await socket.close(code=1006)
+
+    # Nothing is heard of it, so that the list has to find out.
+    await page.route_web_socket("**/ws?*", block)
+    await page.goto(host.show(html(server.url)) + f"#talkee-{them[40]['id']}")
+    await in_view(page, them[40]["content"])
+    await button(comment(page, them[40]["content"]), "Delete").click()
+    await button(comment(page, them[40]["content"]), "Really delete?").click()
+    await expect(comment(page, them[40]["content"])).to_have_count(0)
+    await expect(page.locator("article.comment").first).to_contain_text(them[41]["content"])
+    await expect(button(page, "Show earlier comments")).to_be_visible()
+
+
+async def test_a_link_to_no_number_shows_what_is_there(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "first")
+    page = await open_page(tabs, host, server, at="#talkee-12345678901234567890")
+    await shows(page, "first")
+    await say(server, ann["access_token"], "second")
+    await button(page, "1 new").click()
+    await shows(page, "first", "second")
 
 
 async def test_one_s_own_comment_below_many_is_shown_and_the_others_stay_within_reach(

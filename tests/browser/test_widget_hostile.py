@@ -77,6 +77,7 @@ async def is_whole(page: Page, least: float = 330) -> None:
     width, height = await size(part)
     assert width >= least
     assert 250 < height < 620
+    await part.get_by_label("Write a comment").focus()
     wide, high = await size(part.get_by_label("Write a comment"))
     assert wide >= least - 30
     assert 40 <= high <= 140

@@ -120,6 +120,7 @@ async def test_with_forced_colours_buttons_are_still_seen_as_such(
     person = await tabs.person(forced_colors="active")
     page = await tabs.open(host.show(page_of(server, "data-chat=page")), person)
     part = await has_loaded(page)
+    await part.get_by_label("Write a comment").focus()
     edge = "e => [getComputedStyle(e).borderTopStyle, getComputedStyle(e).borderTopWidth].join()"
     for button in (
         part.get_by_role("button", name="Send").first,
@@ -173,13 +174,14 @@ async def test_what_is_pressed_is_large_enough(
     person = await tabs.person(has_touch=is_touch, is_mobile=is_touch, color_scheme="dark")
     page = await tabs.open(host.show(page_of(server, "data-chat=page")), person)
     await has_loaded(page)
-    await page.get_by_label("Write a comment").fill("Hello")
-    await page.get_by_role("button", name="Send").first.click()
+    form = page.locator("talkee-comments form")
+    await form.get_by_label("Write a comment").fill("Hello")
+    await form.get_by_role("button", name="Send").click()
     await expect(page.get_by_label("Your name")).to_be_visible()
     for name, _, height in await targets(page.locator("talkee-comments")):
         assert height >= least, name
     await page.get_by_label("Your name").fill("Cid")
-    await page.get_by_role("button", name="Send").first.click()
+    await form.get_by_role("button", name="Send").click()
     await all_said(page)
     for part in ("talkee-comments", "talkee-chat"):
         for one in await page.locator(part).all():
@@ -229,6 +231,7 @@ async def test_variables_and_parts_change_how_it_looks(
     async def css(element: Locator, name: str) -> str:
         return str(await element.evaluate("(e, name) => getComputedStyle(e)[name]", name))
 
+    await part.get_by_label("Write a comment").focus()
     send = part.get_by_role("button", name="Send")
     assert await css(send, "backgroundColor") == "rgb(102, 51, 153)"
     assert await css(send, "color") == "rgb(255, 255, 240)"

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from ..harness import Server
-from .comments import browser_of, button, field, open_page, say, someone
+from .comments import alive, browser_of, button, field, open_page, say, someone
 from .conftest import Host, Tabs
 from .test_widget_quotes import TALK, marked
 
@@ -46,6 +46,7 @@ async def test_a_passage_is_found_again(
     page = await open_page(tabs, host, server, person=person, article=article)
     await page.evaluate("getSelection().selectAllChildren(document.querySelector('q'))")
     await button(page, TALK).click()
+    await expect(field(page)).to_be_focused()
     await page.keyboard.press("Control+End")
     await page.keyboard.type("A remark")
     await page.keyboard.press("Control+Enter")
@@ -65,6 +66,7 @@ async def test_a_passage_may_go_over_blocks_of_every_kind(
     page = await open_page(tabs, host, server, person=person, article=article)
     await page.evaluate("getSelection().selectAllChildren(document.querySelector('#all'))")
     await button(page, TALK).click()
+    await expect(field(page)).to_be_focused()
     await page.keyboard.press("Control+Enter")
     await expect(button(page, "Show the passage")).to_be_visible()
     await expect(page.locator("article.comment blockquote")).to_have_text(
@@ -106,3 +108,35 @@ async def test_what_the_page_adds_later_is_searched_too(
     await say(server, ann["access_token"], "Look again")
     await button(page, "1 new").click()
     await marked(page, "A later thought.")
+
+
+async def test_a_word_at_the_beginning_that_stands_there_twice_grows(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    article = "<article>\n  <p>\n  The cat sat. The cat ran.</p></article>"
+    person = await browser_of(tabs, server, await someone(server, "Ann"))
+    page = await open_page(tabs, host, server, person=person, article=article)
+    await page.evaluate(
+        """{ const { firstChild: text } = document.querySelector("article p");
+        const at = text.data.indexOf("cat");
+        getSelection().setBaseAndExtent(text, at, text, at + 3); }"""
+    )
+    await button(page, TALK).click()
+    await expect(field(page)).to_have_value("> The cat sat.\n\n")
+
+
+async def test_who_is_at_a_mark_stays_there_whatever_is_heard(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "> It says something.\n\nA remark")
+    page = await open_page(tabs, host, server)
+    mark = page.get_by_role("button", name="1 comment on this passage")
+    await mark.focus()
+    await alive(server, 1)
+    await server.post(ann["access_token"], "Hello", room="site_id=1&slug=/post")
+    other = await open_page(tabs, host, server)
+    await alive(server, 2)
+    await other.close()
+    await page.evaluate("new Promise((go) => setTimeout(go, 500))")
+    await expect(mark).to_be_focused()

@@ -38,6 +38,11 @@ test("what is heard twice changes nothing", () => {
   assert.equal(heard(state, said(1)), state);
 });
 
+test("before there is a list whatever happens asks for it", () => {
+  assert.equal(heard(EMPTY_ROOM, said(1)), null);
+  assert.equal(heard(EMPTY_ROOM, { type: "presence", online: 3 }), EMPTY_ROOM);
+});
+
 test("events without a place in the record change nothing", () => {
   const state = roomOf(1);
   assert.equal(heard(state, { type: "presence", online: 3 }), state);
@@ -52,6 +57,9 @@ test("a hole is told, whatever the event", () => {
 test("a ping or a new socket behind the list tells of what was missed, and otherwise of nothing", () => {
   for (const type of ["ping", "ready"]) {
     const state = roomOf(1, 2);
+    assert.equal(heard(state, { type, seq: null, epoch: null }), state);
+    assert.equal(heard(state, { type, seq: 2, epoch: "e" }), state);
+    assert.equal(heard(state, { type, seq: 1, epoch: "another" }), null);
     assert.equal(heard(state, { type, seq: 2 }), state);
     assert.equal(heard(state, { type, seq: 3 }), null);
   }
@@ -77,7 +85,7 @@ test("what is on its way stands last, and takes its place when it is stored", ()
   let state = sending(roomOf(1), { message_id: "mine", user: { id: 1 } });
   state = heard(state, said(2));
   assert.deepEqual(ids(state), ["m1", "m2", "mine"]);
-  state = settled(state, "mine", said(3, { message_id: "mine" }));
+  state = settled(state, said(3, { message_id: "mine" }), "mine");
   state = heard(state, said(3, { message_id: "mine" }));
   state = heard(state, said(4));
   assert.deepEqual(ids(state), ["m1", "m2", "mine", "m4"]);
@@ -88,15 +96,15 @@ test("one's own that is heard before the answer is not doubled, nor undone by a 
   let state = sending(roomOf(1), { message_id: "mine", user: { id: 1 } });
   state = heard(state, said(2, { message_id: "mine" }));
   assert.deepEqual(ids(state), ["m1", "mine"]);
-  assert.deepEqual(settled(state, "mine", { error: {} }), state);
+  assert.deepEqual(settled(state, { error: {} }, "mine"), state);
   assert.deepEqual(dropped(state, "mine"), state);
-  assert.deepEqual(settled(state, "mine", said(2, { message_id: "mine" })), state);
+  assert.deepEqual(settled(state, said(2, { message_id: "mine" }), "mine"), state);
 });
 
 test("several on their way keep the order of writing", () => {
   let state = roomOf(1);
   for (const id of ["a", "b", "c"]) state = sending(state, { message_id: id, user: { id: 1 } });
-  state = settled(state, "b", { error: { status: 0 } });
+  state = settled(state, { error: { status: 0 } }, "b");
   state = heard(state, said(2));
   assert.deepEqual(ids(state), ["m1", "m2", "a", "b", "c"]);
   assert.deepEqual(ids(dropped(state, "b")), ["m1", "m2", "a", "c"]);
@@ -156,7 +164,7 @@ test("nothing changes a state that was", () => {
   heard(state, { type: "message_deleted", seq: 3, message_id: "m1" });
   listed(state, list([2, 3]));
   older(state, { data: [said(0.5)], has_more: false });
-  settled(state, "mine", { error: {} });
+  settled(state, { error: {} }, "mine");
   dropped(state, "mine");
   trimmed(state, 1);
   assert.deepEqual(ids(state), ["m1", "m2", "mine"]);

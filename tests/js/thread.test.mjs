@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import test from "node:test";
 
 const source = await readFile(new URL("../../talkee_lite/web/widget/thread.js", import.meta.url), "utf8");
-const { EMPTY_THREAD, answersTo, arranged, changed, drop, extended, keyOf, loaded, put } = await import(
+const { EMPTY_THREAD, answersTo, arranged, changed, extended, freshOf, keyOf, loaded, put, seen } = await import(
   `data:text/javascript,${encodeURIComponent(source)}`
 );
 
@@ -15,14 +15,16 @@ const comment = (id, more = {}) =>
   ({ id, creator: { id: OTHER }, created_at: at(id), status: "published", content_html: `<p>${id}</p>`, reply_count: 0, fav_id: 0, ...more });
 const reply = (id, of, more = {}) => comment(id, { comment_id: String(of), reply_to: 0, ...more });
 const list = (items, more = {}) =>
-  ({ items, total: items.filter((item) => !item.comment_id).length, revision: 5, order: "created_at_asc", hasMore: false, hasEarlier: false, ...more });
+  ({ items, total: items.filter((item) => !item.comment_id).length, revision: 5, order: "created_at_asc", hasMore: false, ...more });
 const thread = (items, more) => loaded(EMPTY_THREAD, list(items, more), ME);
+const fresh = (state) => freshOf(state).map(keyOf).sort();
+const deleted = (revision, comment_id) => ({ type: "comment_deleted", revision, comment_id });
 const ids = (state) => arranged(state).map(([{ id }, replies]) => [id, ...replies.map((reply) => reply.id)]);
 
 test("the first list is shown, none of it as new", () => {
   const state = thread([comment(1), comment(2), reply(1, 1)]);
   assert.deepEqual(ids(state), [[1, 1], [2]]);
-  assert.equal(state.fresh.size, 0);
+  assert.deepEqual(fresh(state), []);
 });
 
 test("comments and replies have numbers of their own", () => {
@@ -45,34 +47,35 @@ test("what others wrote meanwhile waits, what one wrote does not", () => {
   const before = thread([comment(1)]);
   const state = loaded(before, list([comment(1), reply(1, 1), comment(2), comment(3, { creator: { id: ME } })]), ME);
   assert.deepEqual(ids(state), [[1], [3]]);
-  assert.deepEqual([...state.fresh].sort(), ["c2", "r1"]);
+  assert.deepEqual(fresh(state), ["c2", "r1"]);
   // Loaded once more it still waits.
-  assert.deepEqual([...loaded(state, list([...state.items.values()]), ME).fresh].sort(), ["c2", "r1"]);
+  assert.deepEqual(fresh(loaded(state, list([...state.items.values()].map(({ isFresh, ...item }) => item)), ME)), ["c2", "r1"]);
 });
 
 test("old comments that move up in a part of the list are not new", () => {
   const before = thread([comment(1), comment(2), comment(3)], { total: 9, hasMore: true });
   const later = list([comment(1), comment(3), reply(1, 3), comment(4), reply(2, 4)], { total: 8, hasMore: true });
   const state = loaded(before, later, ME);
-  assert.deepEqual([...state.fresh], ["r1"]);
+  assert.deepEqual(fresh(state), ["r1"]);
   assert.deepEqual(ids(state), [[1], [3], [4, 2]]);
 });
 
-test("more is put before and behind", () => {
-  let state = thread([comment(5)], { hasMore: true, hasEarlier: true, total: 3 });
-  state = extended(state, { items: [comment(6), reply(1, 6)], hasMore: false });
-  state = extended(state, { items: [comment(4)], hasEarlier: false });
-  assert.deepEqual(ids(state), [[4], [5], [6, 1]]);
-  assert.deepEqual([state.hasMore, state.hasEarlier, state.total, state.fresh.size], [false, false, 3, 0]);
+test("more is put behind", () => {
+  let state = thread([comment(5)], { hasMore: true, total: 9 });
+  state = extended(state, { items: [comment(6), reply(1, 6)], hasMore: true });
+  assert.deepEqual(ids(state), [[5], [6, 1]]);
+  assert.deepEqual([state.hasMore, state.total, fresh(state)], [true, 9, []]);
+  state = extended(state, { items: [comment(7)], hasMore: false });
+  assert.deepEqual([ids(state), state.hasMore], [[[5], [6, 1], [7]], false]);
 });
 
 test("states are not changed, others are made of them", () => {
   const state = thread([comment(1), reply(1, 1)]);
-  const kept = JSON.stringify([[...state.items], [...state.fresh], state.total]);
-  drop(put(state, comment(2), true), "c1");
+  const kept = JSON.stringify([[...state.items], state.total]);
+  changed(seen(put(state, comment(2, { isFresh: true }))), deleted(6, 1), ME);
   changed(state, { type: "comment_created", revision: 6, comment: comment(3) }, ME);
-  assert.equal(JSON.stringify([[...state.items], [...state.fresh], state.total]), kept);
-  assert.equal(EMPTY_THREAD.items.size + EMPTY_THREAD.fresh.size + EMPTY_THREAD.gone.size, 0);
+  assert.equal(JSON.stringify([[...state.items], state.total]), kept);
+  assert.equal(EMPTY_THREAD.items.size, 0);
 });
 
 test("one's own comment counts once, answered and heard of", () => {
@@ -107,7 +110,7 @@ test("events of what is held do not count as changes of the page", () => {
   const held = comment(2, { status: "pending" });
   const next = changed(state, { type: "comment_created", comment: held }, ME);
   assert.equal(next.revision, 5);
-  assert.deepEqual([...next.fresh], ["c2"]);
+  assert.deepEqual(fresh(next), ["c2"]);
   const published = changed(next, { type: "comment_created", revision: 6, comment: comment(2) }, ME);
   assert.equal(published.items.get("c2").status, "published");
   assert.equal(published.total, 2);
@@ -118,7 +121,7 @@ test("a change keeps one's own like and does not make a comment new", () => {
   const next = changed(state, { type: "comment_updated", revision: 6, comment: comment(1, { favor_count: 2 }) }, ME);
   assert.equal(next.items.get("c1").fav_id, 8);
   assert.equal(next.items.get("c1").favor_count, 2);
-  assert.equal(next.fresh.size, 0);
+  assert.deepEqual(fresh(next), []);
 });
 
 test("what happens to comments that are not loaded is only counted", () => {
@@ -135,7 +138,7 @@ test("what happens to comments that are not loaded is only counted", () => {
 test("with the newest first a new one is announced though there are more", () => {
   const state = thread([comment(9)], { hasMore: true, total: 9, order: "created_at" });
   const next = changed(state, { type: "comment_created", revision: 6, comment: comment(10) }, ME);
-  assert.deepEqual([...next.fresh], ["c10"]);
+  assert.deepEqual(fresh(next), ["c10"]);
   assert.equal(next.total, 10);
 });
 
@@ -145,19 +148,22 @@ test("talk that was kept comes with its replies, which are asked for", () => {
 });
 
 test("a deleted comment is gone, however often that is heard", () => {
-  const state = thread([comment(1), comment(2)]);
-  const mine = drop(state, "c1");
-  assert.equal(mine.total, 1);
-  const heard = changed(mine, { type: "comment_deleted", revision: 6, comment_id: 1 }, ME);
-  assert.equal(heard.total, 1);
-  assert.equal(heard.revision, 6);
-  assert.deepEqual(ids(heard), [[2]]);
+  let state = changed(thread([comment(1), comment(2)]), deleted(6, 1), ME);
+  assert.deepEqual([state.total, state.revision, ids(state)], [1, 6, [[2]]]);
+  state = changed(state, deleted(6, 1), ME);
+  assert.deepEqual([state.total, ids(state)], [1, [[2]]]);
+});
+
+test("what was held and is gone is not counted twice", () => {
+  const state = thread([comment(1), comment(2, { status: "pending" })]);
+  const next = changed(state, deleted(undefined, 2), ME);
+  assert.deepEqual([next.total, next.revision, ids(next)], [1, 5, [[1]]]);
+  assert.equal(changed(next, deleted(undefined, 2), ME).total, 1);
 });
 
 test("a deleted comment with replies stays without its text until the last reply goes", () => {
   let state = thread([comment(1, { reply_count: 1 }), reply(1, 1)]);
-  state = drop(state, "c1");
-  state = changed(state, { type: "comment_deleted", revision: 6, comment_id: 1 }, ME);
+  state = changed(state, deleted(6, 1), ME);
   assert.deepEqual(ids(state), [[1, 1]]);
   assert.deepEqual([state.items.get("c1").status, state.items.get("c1").content_html, state.total], ["deleted", "", 1]);
   state = changed(state, { type: "reply_deleted", revision: 7, comment_id: 1, reply_id: 1 }, ME);
@@ -166,9 +172,26 @@ test("a deleted comment with replies stays without its text until the last reply
   assert.equal(state.total, 0);
 });
 
+test("what was asked for is not new any more, and nothing else is touched", () => {
+  const state = put(thread([comment(1)]), comment(2, { isFresh: true }));
+  assert.deepEqual([ids(state), ids(seen(state)), fresh(seen(state))], [[[1]], [[1], [2]], []]);
+  assert.equal(seen(state).items.get("c1"), state.items.get("c1"));
+});
+
+test("a change of what waits leaves it waiting", () => {
+  const state = put(thread([comment(1)]), comment(2, { isFresh: true }));
+  const next = changed(state, { type: "comment_updated", revision: 6, comment: comment(2, { favor_count: 1 }) }, ME);
+  assert.deepEqual(fresh(next), ["c2"]);
+});
+
+test("there is no more where all are shown", () => {
+  assert.equal(thread([comment(1), comment(2)], { hasMore: true, total: 2 }).hasMore, false);
+  assert.equal(thread([comment(1), comment(2)], { hasMore: true, total: 3 }).hasMore, true);
+});
+
 test("what is deleted is not new any more", () => {
-  const state = put(thread([comment(1)]), comment(2), true);
-  assert.equal(changed(state, { type: "comment_deleted", revision: 6, comment_id: 2 }, ME).fresh.size, 0);
+  const state = put(thread([comment(1)]), comment(2, { isFresh: true }));
+  assert.deepEqual(fresh(changed(state, deleted(6, 2), ME)), []);
 });
 
 test("answers are replies of others to me since a time", () => {

@@ -4,21 +4,20 @@ import { arrange, fill, make, show } from "./dom.js";
 import { listen } from "./link.js";
 import { EMPTY_ROOM, dropped, heard, listed, older, sending, settled, trimmed } from "./room.js";
 import { isPassing, random } from "./server.js";
-import { openView, pageOf } from "./view.js";
+import { openView } from "./view.js";
 
 const MOST = 400; // messages in the page
 const WINDOW = 15 * 60 * 1000; // for so long people may delete what they wrote
 const NEAR = 5 * 60 * 1000; // what follows so soon needs no name
-const NEWEST = 10 ** 15; // behind every message
 
 const encode = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 
 const decode = (data) => {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const bytes = atob(data);
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return decodeURIComponent(escape(bytes)); // UTF-8
   } catch {
-    return atob(data); // what btoa("é") made: Latin-1
+    return bytes; // what btoa("é") made: Latin-1
   }
 };
 
@@ -32,29 +31,23 @@ const dayOf = (item) => new Date(timeOf(item)).toDateString();
 
 export const mount = async (host, options) => {
   const view = await openView(host, options);
-  const { server, t, section, button, until, signal } = view;
+  const { server, t, section, status, query, button, until, on, observe, say, draw, load } = view;
   const { slug, launcher: isSheet, invite = "" } = options;
-  const query = `?site_id=${server.siteId}&slug=${encodeURIComponent(slug)}`;
   const rows = new Map(); // message_id, or a day → its row
   let state = EMPTY_ROOM;
   let isOpen = true;
   let atEnd = true;
   let unread = 0;
-  let early = null; // events that came while the list was on its way
-  let outbox = Promise.resolve();
-  let round = 0;
   let waiting = [];
-  let said = "";
-  let connection = "";
-  let drawing, isPublic, isClosed, keeping, isExtending, isWaiting, speaking;
+  let keeping = null;
+  let isPublic, isClosed, isSending, speaking;
   let mark; // of the sheet's entry in the browser's history
 
   const people = make("span.faint.people");
   const keep = button("keep", () => setKeeping(!keeping && {}));
   const quiet = make("p.day");
   const empty = make("div.empty", {}, make("p", {}, invite || t("quiet")));
-  const gate = composerOf(view, { verb: "enter", send: () => write() });
-  const entry = make("div", {}, make("p", {}, t("come_in")), gate.element);
+  const entry = make("div", {}, make("p", {}, t("come_in")), button("enter", () => composer.run(true), "main"));
   const more = button("older", () => extend(), "more");
   const list = make("ol");
   const log = make("div.log", {
@@ -64,12 +57,11 @@ export const mount = async (host, options) => {
       if (atEnd) see();
       else if (log.scrollTop < 200 && !more.hidden) extend();
     },
-  }, more, empty, list, quiet);
+  }, more, empty, entry, list, quiet);
   const pill = button("to_newest", () => {
     atEnd = true;
     see();
   }, "fresh");
-  const status = make("p.status", { role: "status" });
   const voice = make("p.unseen", { ariaLive: "polite" });
   const composer = composerOf(view, {
     label: t("write_message"), key: `chat ${slug}`, isChat: true, send: (text) => post(text),
@@ -93,7 +85,7 @@ export const mount = async (host, options) => {
     if (isSmall()) history.pushState({ ...history.state, talkee: (mark = random()) }, "");
     atEnd = true;
     see();
-    write();
+    composer.focus();
   };
   const isMarked = () => history.state?.talkee === mark;
   const toggle = (isBack) => {
@@ -107,25 +99,13 @@ export const mount = async (host, options) => {
     fit();
   };
 
-  // To where one writes, as soon as one may.
-  const write = () => {
-    isWaiting = composer.element.hidden;
-    (isWaiting ? box : composer).focus();
-  };
-
   const see = () => {
     if (!isOpen || !atEnd || document.hidden) return;
     unread = 0;
     draw();
   };
 
-  const draw = () => {
-    // Many messages in one frame are one drawing.
-    drawing ??= document.hidden ? setTimeout(paint, 100) : requestAnimationFrame(paint);
-  };
-
   const set = (next) => {
-    if (next === state) return;
     state = atEnd ? trimmed(next, MOST) : next;
     draw();
   };
@@ -135,20 +115,18 @@ export const mount = async (host, options) => {
     const isNear = previous?.user.id === user.id && dayOf(previous) === dayOf(item) && timeOf(item) - timeOf(previous) < NEAR;
     const isMine = user.id === server.user?.id;
     const row = rows.get(id) ?? { element: make("li.message") };
-    const now = [item, isNear, isMine, keeping];
-    if (row.now?.every((value, n) => value === now[n])) return row.element;
-    row.now = now;
+    const how = `${isNear} ${isMine} ${server.isStaff} ${keeping && keeping.from}`;
+    if (row.item === item && row.how === how) return row.element;
+    Object.assign(row, { item, how });
     rows.set(id, row);
     row.element.className = `message ${isNear ? "near" : ""} ${seq ? "" : "held"} ${keeping?.from === id ? "lit" : ""}`;
     const mayDelete = server.isStaff || (isMine && Date.now() - timeOf(item) < WINDOW);
     fill(row.element, [
       !isNear && make("img.avatar", { src: server.picture(user), alt: "", loading: "lazy" }),
-      !isNear && make("header", {}, make("b.author", { dir: "auto" }, user.full_name),
-        /^(admin|moderator)$/.test(user.kind) && make("span.badge", {}, t(user.kind)),
-        view.time(item.created_at, t.clock(item.created_at))),
+      !isNear && make("header", {}, view.author(user), view.time(item.created_at, t.clock(item.created_at))),
       make("p.text", { dir: "auto", title: t.full(item.created_at) }, linked(decode(item.data))),
       make("div.acts", {},
-        error && [make("span.said", {}, t("not_sent")), button("retry", () => deliver(item)),
+        error && [make("span.said", {}, t("not_sent")), button("retry", () => resend()),
           button("remove", () => set(dropped(state, id)))],
         seq && keeping && button(keeping.from ? "end_here" : "begin_here", () => choose(id)),
         seq && !keeping && mayDelete && button("remove", () => remove(id), "rare")),
@@ -164,9 +142,7 @@ export const mount = async (host, options) => {
     return rows.get(key).element;
   };
 
-  const paint = () => {
-    drawing = null;
-    if (signal.aborted) return;
+  view.paint = () => {
     const { items } = state;
     const last = items.at(-1);
     // What is being read stays where it is when older ones come above it.
@@ -182,65 +158,36 @@ export const mount = async (host, options) => {
     const mayRead = server.user || isPublic;
     show(more, state.hasOlder);
     show(empty, !last);
-    show(empty.firstChild, mayRead && state.seq !== null);
-    if (isPublic !== undefined && !mayRead && !entry.isConnected) empty.append(entry);
-    show(entry, !mayRead);
-    show(composer.element, mayRead);
-    if (isWaiting && mayRead) write();
+    show(empty.firstChild, mayRead && state.seq >= 0);
+    show(entry, !mayRead && isPublic === false);
     show(quiet, last && Date.now() - timeOf(last) > 3600000);
     quiet.textContent = last && `${t("last_used", { when: t.ago(last.created_at) })} ${invite}`;
-    show(keep, last && server.user && (server.isStaff || items.some(({ user }) => user.id === server.user.id)));
+    show(keep, last && (server.isStaff || items.some(({ user }) => user.id === server.user?.id)));
+    const label = t("unread", { n: unread });
     show(pill, unread && isOpen);
-    pill.textContent = `${t("unread", { n: unread })} ↓`;
+    pill.textContent = `${label} ↓`;
     show(count, unread);
     count.textContent = unread > 99 ? "99+" : unread;
-    launcher.ariaLabel = t("open_chat") + (unread ? `, ${t("unread", { n: unread })}` : "");
-    status.textContent = connection || (isClosed ? t("room_closed") : said) || (keeping ? t(keeping.from ? "keep_to" : "keep_from") : "");
-    host.setAttribute("data-loaded", "");
+    launcher.ariaLabel = t("open_chat") + (unread ? `, ${label}` : "");
     if (atEnd) log.scrollTop = log.scrollHeight;
   };
-  const say = (text) => {
-    said = text;
-    draw();
-  };
-
-  const fail = (error) => {
-    if (view.cure(error)) view.end();
-    else if (!isPassing(error) && error.status !== 401) say(view.explain(error));
-  };
+  view.note = () => (isClosed ? t("room_closed") : keeping && t(keeping.from ? "keep_to" : "keep_from"));
 
   const before = (seq, limit) => server.call("GET", `messages${query}&before=${seq}&limit=${limit}`);
 
-  const load = async () => {
-    if (early) return;
-    const own = (early = []);
-    let list;
-    try {
-      isPublic = (await server.once(`sites/${server.siteId}`)).public_chat;
-      list = (server.user || isPublic) && (await before(NEWEST, 100));
-    } catch (error) {
-      list = error;
-    }
-    // It is of somebody who is no longer signed in.
-    if (own !== early) return;
-    if (list instanceof Error) fail(list);
-    else set(list ? listed(state, list) : { ...EMPTY_ROOM });
-    early = null;
-    own.forEach(take);
+  view.ask = async () => {
+    isPublic ??= (await server.call("GET", `sites/${server.siteId}`)).data.public_chat;
+    return (server.user || isPublic) && before(1e15, 100);
   };
+  // Who is signed out sees nothing more; what they have not sent yet is given back.
+  view.listed = (list) =>
+    set(list ? listed(state, list) : { ...EMPTY_ROOM, items: state.items.filter(({ seq }) => !seq) });
 
-  const extend = async () => {
+  const extend = () => {
     const first = state.items[0]?.seq;
-    if (isExtending || !first) return;
-    isExtending = true;
+    if (!first) return;
     atEnd = false;
-    try {
-      const list = await before(first, 50);
-      set(older(state, list));
-    } catch (error) {
-      fail(error);
-    }
-    isExtending = false;
+    view.extend(() => before(first, 50), (list) => set(older(state, list)));
   };
 
   // A screen reader hears the last one, or how many, every few seconds.
@@ -255,11 +202,14 @@ export const mount = async (host, options) => {
     }, 3000);
   };
 
-  const take = (event) => {
-    if (state.seq === null) return load();
+  view.take = (event) => {
+    const { type, online, room = event } = event;
+    if (type === "ready") resend();
+    if (online) people.textContent = online > 1 ? t("people", { n: online }) : "";
+    if (room.closed !== undefined) isClosed = room.closed;
     const next = heard(state, event);
     if (!next) return load();
-    const isNew = next !== state && event.type === "message";
+    const isNew = next !== state && type === "message";
     set(next);
     if (!isNew) return;
     view.tell("message", event);
@@ -268,62 +218,52 @@ export const mount = async (host, options) => {
     if (!isOpen || !atEnd || document.hidden) unread++;
   };
 
-  const hear = (event) => {
-    const { type, online, room = event } = event;
-    if (type === "state") connection = /live|hidden|off$/.test(event.state) ? "" : (t(event.state) ?? "");
-    if (type === "ready") resend();
-    if (online) people.textContent = online > 1 ? t("people", { n: online }) : "";
-    if (room.closed !== undefined) isClosed = room.closed;
-    // A list that is on its way may be older than this socket: then its `seq` tells.
-    if (type === "poll" || (type === "ready" && !early)) load();
-    else if (event.seq) early ? early.push(event) : take(event);
-    draw();
-  };
-
   // Shown at once; then one after the other, so that they arrive in the order of writing.
   const post = (text) => {
-    const id = random().replace(/^(.{8})(.{4}).(.{3}).(.{3})/, "$1-$2-4$3-8$4-");
-    const item = { message_id: id, data: encode(text), user: server.user, created_at: new Date().toISOString() };
+    const item = { message_id: random(), data: encode(text), user: server.user, created_at: new Date().toJSON() };
     atEnd = true;
-    resend();
     set(sending(state, item));
-    deliver(item);
+    resend();
   };
 
-  const resend = () => state.items.filter(({ error }) => error).forEach(deliver);
+  const resend = () => {
+    set(settled(state, { error: null }));
+    if (!isSending) deliver();
+  };
 
-  const deliver = (item) => {
-    const { message_id: id, data, user } = item;
-    const turn = round;
-    set(settled(state, id, { error: null }));
-    outbox = outbox.then(async () => {
-      // Sending is idempotent by message_id: until an answer comes, the same goes again.
-      for (let wait = 1; turn === round && !signal.aborted; wait *= 2) {
-        try {
-          if (server.user?.id !== user.id) throw { status: 401, error: "signed_out" };
-          const body = { message_id: id, category: "text", data, page: pageOf() };
-          // Meanwhile the state has become another.
-          const stored = await server.call("POST", `messages${query}`, body);
-          set(settled(state, id, stored));
-          return say("");
-        } catch (error) {
-          if (!isPassing(error)) {
-            // Refused: the words go back to where they were typed.
-            set(dropped(state, id));
-            composer.insert(decode(data));
-            return composer.fail(error);
-          }
-          if (wait > 4) {
-            // Those behind it would overtake it.
-            round++;
-            for (const { message_id } of state.items) set(settled(state, message_id, { error }));
-            return say("");
-          }
+  // Sending is idempotent by message_id: until an answer comes, the same goes again.
+  const deliver = async () => {
+    isSending = true;
+    let wait = 1;
+    const first = () => state.items.find(({ seq, error, status }) => !seq && !error && !status);
+    for (let item; (item = first()) && !view.signal.aborted; ) {
+      const { message_id: id, data, user } = item;
+      try {
+        if (server.user?.id !== user.id) throw { status: 401, error: "signed_out" };
+        const body = { message_id: id, category: "text", data, page: view.page() };
+        // Meanwhile the state has become another.
+        const stored = await server.call("POST", `messages${query}`, body);
+        set(settled(state, stored, id));
+        wait = 1;
+        say("");
+      } catch (error) {
+        if (!isPassing(error)) {
+          // Refused: the words go back to where they were typed.
+          set(dropped(state, id));
+          composer.insert(decode(data));
+          composer.fail(error);
+        } else if (wait > 4) {
+          // Those behind it would overtake it.
+          set(settled(state, { error }));
+          say("");
+        } else {
           say(t(error.error, { n: error.wait }) ?? t("sending"));
           await new Promise((resolve) => setTimeout(resolve, Math.max(wait, error.wait || 0) * 1000));
+          wait *= 2;
         }
       }
-    });
+    }
+    isSending = false;
   };
 
   const remove = (id) => server.call("DELETE", `messages/${id}${query}`).catch((error) => say(view.explain(error)));
@@ -339,8 +279,8 @@ export const mount = async (host, options) => {
     if (!from) return setKeeping({ from: id });
     setKeeping(null);
     try {
-      const path = `comments/keep?site_id=${server.siteId}&slug=${encodeURIComponent(options.pageSlug)}`;
-      const { data } = await server.call("POST", path, { from, to: id, room: slug, page: pageOf() });
+      const path = `comments/keep${server.query(options.pageSlug)}`;
+      const { data } = await server.call("POST", path, { from, to: id, room: slug, page: view.page() });
       view.tell("comment", data);
       say(t("keep_done"));
     } catch (error) {
@@ -348,11 +288,9 @@ export const mount = async (host, options) => {
     }
   };
 
-  const on = (target, name, run) => target.addEventListener(name, run, { signal });
   fill(section, [isSheet && launcher, box]);
   show(launcher, false);
-  show(composer.element, server.user);
-  for (const element of [more, keep, pill, quiet]) show(element, false);
+  for (const element of [more, keep, pill, quiet, entry]) show(element, false);
   if (isSheet) {
     box.role = "dialog";
     box.ariaLabel = t("chat");
@@ -362,17 +300,14 @@ export const mount = async (host, options) => {
     fit();
     opened();
   }
-  const watch = new ResizeObserver(() => atEnd && (log.scrollTop = log.scrollHeight));
-  watch.observe(log);
-  until(() => watch.disconnect());
+  observe(new ResizeObserver(() => atEnd && (log.scrollTop = log.scrollHeight)), log);
   on(document, "visibilitychange", see);
   until(server.onPerson(() => {
     setKeeping(null);
-    early = null;
     load();
   }));
-  until(listen(server, slug, hear));
+  view.isReady = true;
   load();
-
-  return { refresh: load, signOut: server.signOut, destroy: view.end };
+  until(listen(server, slug, view.hear));
+  return view;
 };

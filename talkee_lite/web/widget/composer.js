@@ -1,16 +1,21 @@
 // Where people write; it also asks who they are, when they send for the first time.
 import { fill, make, recall, remember, setHtml, show } from "./dom.js";
+import { panelOf } from "./sign-in.js";
 
 // `send(text)` is awaited; what was typed stays until it succeeds, and under `key` over a reload.
-// With `isChat` Enter sends and nothing waits. Without `label` it asks only who somebody is.
-export const composerOf = (view, { label, send, key, value, cancel, isChat, verb = "send" }) => {
+// With `isChat` Enter sends and nothing waits. Without `label` it asks only who somebody is. A `form`
+// that is there already has the field in it.
+export const composerOf = (view, { label, send, key, value = "", cancel, isChat, verb = "send" }, form) => {
   const { server, t, button } = view;
-  const draft = key && `draft ${server.base}${server.siteId} ${key}`;
-  let busy, next, panel;
+  form ??= make(`form.composer${isChat ? ".chatting" : ""}`, {}, label && make("textarea.input"));
+  const area = form.firstChild ?? make("textarea");
+  const draft = key && view.draftOf(key);
+  let busy, next, panel, entry;
 
   const changed = () => {
     if (draft) remember(draft, area.value);
     said.textContent = "";
+    show(shown, false);
     // Where the field does not grow by itself.
     if (!CSS.supports("field-sizing: content")) {
       area.style.height = "auto";
@@ -18,85 +23,82 @@ export const composerOf = (view, { label, send, key, value, cancel, isChat, verb
     }
   };
 
-  const area = make("textarea.input", {
-    placeholder: label, ariaLabel: label, rows: isChat ? 1 : 2, maxLength: 10240,
-    value: (draft && recall(draft)) ?? value ?? "", input: () => changed(),
-    keydown: (event) => {
-      // An Enter that ends a composition chooses a word; Safari tells by the 229 alone.
-      const isEnter = event.key === "Enter" && !event.isComposing && event.keyCode !== 229;
-      if (isEnter && (isChat ? !event.shiftKey : event.ctrlKey || event.metaKey)) {
-        event.preventDefault();
-        run();
-      } else if (event.key === "Escape") cancel?.();
-    },
-  });
-  const shown = make("div.text.preview", { hidden: true, tabIndex: -1 });
+  area.placeholder = area.ariaLabel = label;
+  area.rows = isChat ? 1 : 2;
+  area.maxLength = 10240;
+  area.value ||= recall(draft) ?? value;
+  area.oninput = changed;
+  area.onkeydown = (event) => {
+    // An Enter that ends a composition chooses a word; Safari tells by the 229 alone.
+    const isEnter = event.key === "Enter" && !event.isComposing && event.keyCode !== 229;
+    if (isEnter && (isChat ? !event.shiftKey : event.ctrlKey || event.metaKey)) form.onsubmit(event);
+    else if (event.key === "Escape") cancel?.();
+  };
+
+  const shown = make("div.text.preview", { hidden: true, role: "status" });
   const said = make("p.said", { role: "alert" });
   const ask = make("div.ask");
   const who = make("span.who");
   const leave = button("sign_out", server.signOut);
-  const eye = button("preview", () => preview());
-  const form = make(`form.composer${isChat ? ".chatting" : ""}`, {
-    noValidate: true,
-    submit: (event) => {
-      event.preventDefault();
-      run();
-    },
-  }, label && area, shown, ask, make("div.tools", {}, who, leave, !isChat && label && eye,
+  form.noValidate = true;
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    run();
+  };
+  form.append(shown, ask, make("div.tools", {}, who, !isChat && label && button("preview", () => preview()),
     cancel && button("cancel", cancel), make("button.main", {}, t(verb))), said);
 
   const drawPerson = () => {
     const { user } = server;
-    who.textContent = user ? t("writing_as", { name: user.full_name }) : "";
-    show(leave, user);
+    fill(who, user ? [make("span", {}, t("writing_as", { name: user.full_name })), " ", leave] : []);
     if (!user) return;
     panel = null;
     fill(ask, []);
   };
 
+  // Below the field, until one types again.
   const preview = async () => {
-    const isOpen = shown.hidden;
     const content = area.value.trim();
-    show(shown, isOpen);
-    show(area, !isOpen);
-    eye.textContent = t(isOpen ? "go_on" : "preview");
-    shown.textContent = content ? "…" : t("nothing");
-    (isOpen ? shown : area).focus();
-    if (!isOpen || !content) return;
+    if (!content) return area.focus();
     try {
       const { data } = await server.call("POST", `preview?site_id=${server.siteId}`, { content });
+      if (content !== area.value.trim()) return;
       setHtml(shown, data.content_html);
+      show(shown, true);
     } catch (error) {
-      shown.textContent = view.explain(error);
+      fail(error);
     }
   };
 
   // What was typed meanwhile stays.
   const settle = (text) => {
     if (area.value.trim() === text) area.value = "";
-    if (!shown.hidden) preview();
     changed();
     area.focus();
   };
 
-  const run = async () => {
+  // Send, or with `isEntry` only say who one is.
+  const run = async (isEntry) => {
     const text = area.value.trim();
     if (busy) return void (next = text);
-    if (label && !text) return area.focus();
+    if (label && !text && !panel && !isEntry) return area.focus();
     busy = true;
     next = "";
     said.textContent = "";
     form.ariaBusy = "true";
     try {
       if (!server.user && !panel) {
-        const { panelOf } = await import("./sign-in.js");
-        panel = await panelOf(view, run, fail);
+        // What stood there when they only wanted to come in is not sent.
+        entry = isEntry && text;
+        panel = await panelOf(view, () => run(true), fail);
         fill(ask, [panel.element]);
         panel.focus();
       } else if (server.user || (await panel.submit())) {
-        if (isChat) settle(text);
-        await send(text);
-        if (!isChat) settle(text);
+        const content = text === entry ? "" : text;
+        entry = null;
+        if (isChat || !content) settle(content);
+        if (content || !label) await send(content);
+        if (!isChat) settle(content);
       }
     } catch (error) {
       next = "";
@@ -109,7 +111,6 @@ export const composerOf = (view, { label, send, key, value, cancel, isChat, verb
   };
 
   const fail = (error) => {
-    server.cure(error);
     said.textContent = view.explain(error);
     panel?.suggest(error);
   };

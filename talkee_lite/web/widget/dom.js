@@ -5,14 +5,14 @@ const policy = globalThis.trustedTypes?.createPolicy("talkee", { createHTML: (ht
 
 // An element: `make("p.note", {…}, …)`. Its classes are its parts, too. Functions listen to the event
 // of their name; children that are not there are left out.
-export const make = (name, properties, ...children) => {
+export const make = (name, properties = {}, ...children) => {
   const [tag, ...classes] = name.split(".");
   const element = document.createElement(tag);
   if (classes[0]) {
     element.className = classes.join(" ");
     element.setAttribute("part", element.className);
   }
-  for (const [key, value] of Object.entries(properties ?? {})) {
+  for (const [key, value] of Object.entries(properties)) {
     if (typeof value === "function") element.addEventListener(key, value);
     else if (key in element) element[key] = value;
     else element.setAttribute(key, value);
@@ -23,6 +23,9 @@ export const make = (name, properties, ...children) => {
 
 export const fill = (element, children) =>
   element.replaceChildren(...children.flat().filter((child) => child));
+
+// `on(target, name, run)` until the signal.
+export const listening = (signal) => (target, name, run) => target.addEventListener(name, run, { signal });
 
 export const show = (element, isShown) => (element.hidden = !isShown);
 
@@ -50,8 +53,7 @@ export const recall = (key) => {
 
 export const remember = (key, value) => {
   try {
-    if (value) localStorage.setItem(`talkee ${key}`, JSON.stringify(value));
-    else localStorage.removeItem(`talkee ${key}`);
+    localStorage[value ? "setItem" : "removeItem"](`talkee ${key}`, JSON.stringify(value));
   } catch {
     // Blocked or full: this page remembers for itself.
   }

@@ -1,32 +1,33 @@
 // The socket of one page's room, shared by all on the page that want to hear of it.
+import { listening } from "./dom.js";
+import { isPassing } from "./server.js";
+
 const HIDDEN = 5 * 60 * 1000; // a tab out of sight for so long lets go of its socket
 const POLL = 5000;
 
 // `hear(event)` gets what the server sends, `{type: "state", state}`, and, where sockets are blocked,
 // `{type: "poll"}`; the answer ends that.
-export const listen = (server, slug, hear) => {
-  const link = (server.links[slug] ??= linkOf(server, slug));
-  return link(hear);
-};
+export const listen = (server, slug, hear) => (server.links[slug] ??= linkOf(server, slug))(hear);
 
 const linkOf = (server, slug) => {
-  const query = `?site_id=${server.siteId}&slug=${encodeURIComponent(slug)}`;
+  const query = server.query(slug);
   const ears = new Set();
-  let socket, ready, state, ends, timer, poller, hiding;
+  let socket, ready, state, ends, timer, hiding;
   let tries = 0;
   let failures = 0;
 
   const tell = (event) => [...ears].forEach((hear) => hear(event));
+  const become = (now) => {
+    if (now !== state) tell({ type: "state", state: (state = now) });
+  };
 
   // Let go of the socket, and say why.
   const rest = (now) => {
     clearTimeout(timer);
-    if (now !== "polling") clearTimeout(poller);
     const last = socket;
     socket = ready = null;
     last?.close();
-    if (now !== state) tell({ type: "state", state: now });
-    state = now;
+    become(now);
   };
 
   // Everything begins and resumes here. What belongs to an earlier socket is over.
@@ -67,11 +68,11 @@ const linkOf = (server, slug) => {
       const event = JSON.parse(data);
       if (event.type === "ready") {
         ready = event;
+        server.meet(event.user);
         since = Date.now();
         failures = 0;
         patience = event.ping_interval + 15;
-        tell({ type: "state", state: (state = "live") });
-        clearTimeout(poller);
+        become("live");
       }
       wait();
       tell(event);
@@ -88,23 +89,22 @@ const linkOf = (server, slug) => {
       await server.call("GET", `slugs${query}`);
       poll();
     } catch (error) {
-      if (server.cure(error)) rest("off");
+      // A proxy's answer, which has no code of ours, may pass.
+      if (error.error && !isPassing(error)) rest("off");
     }
   };
 
   // Sockets are blocked here: those who listen look for themselves.
   const poll = () => {
-    clearTimeout(poller);
     if (state === "live" || !ears.size) return;
-    if (state !== "polling") tell({ type: "state", state: (state = "polling") });
+    become("polling");
     if (!document.hidden) tell({ type: "poll" });
-    poller = setTimeout(poll, POLL);
   };
 
   const begin = () => {
     ends = new AbortController();
     const { signal } = ends;
-    const on = (target, name, run) => target.addEventListener(name, run, { signal });
+    const on = listening(signal);
     on(document, "visibilitychange", () => {
       clearTimeout(hiding);
       if (document.hidden) hiding = setTimeout(rest, HIDDEN, "hidden");
@@ -113,6 +113,8 @@ const linkOf = (server, slug) => {
     on(window, "online", connect);
     on(window, "offline", () => rest("offline"));
     on(window, "focusin", () => state === "elsewhere" && connect());
+    const poller = setInterval(() => state === "polling" && poll(), POLL);
+    signal.addEventListener("abort", () => clearInterval(poller));
     // Not by `on`: what goes with the signal is gone before it tells.
     signal.addEventListener("abort", server.onPerson(connect));
     connect();

@@ -1,76 +1,58 @@
 // Passages of the article that comments are about: chosen by selecting, found again by their text.
 import { fill, make, show } from "./dom.js";
 
-const MOST = 300; // letters of a passage
-const OURS = "talkee-comments, talkee-chat, talkee-marks";
-const BLOCKS = "p, li, h1, h2, h3, h4, h5, h6, td, th, dd, dt, pre, blockquote, figcaption, div";
+const LONGEST = 300; // letters of a passage
+const OTHERS = "script, style, noscript, textarea, select, talkee-comments, talkee-chat, talkee-marks";
 
-const single = (text) => text.replace(/\u00ad/g, "").replace(/\s+/g, " ").trim();
+// Letters are compared without white space and without regard to case, for which styles care.
+const LETTER = /[^\s\u00ad]/g;
+const bare = (text) => Array.from(text.matchAll(LETTER), ([letter]) => letter.toLowerCase()[0]).join("");
 
-// The article's text with single spaces, and where each of its letters stands.
-const textOf = (root) => {
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
-    node.data !== undefined ? 1
-      : node.matches(`script, style, noscript, textarea, select, ${OURS}`) || getComputedStyle(node).display === "none" ? 2 : 1);
+// The article's letters, and where each of them stands.
+const lettersOf = (root) => {
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
+    if (node.nodeType > 1) return 1;
+    const { display, userSelect } = getComputedStyle(node);
+    return node.matches(OTHERS) || display === "none" || userSelect === "none" ? 2 : 3;
+  });
   const places = [];
   let text = "";
-  let block, isBroken;
   while (walker.nextNode()) {
     const node = walker.currentNode;
-    const { data } = node;
-    isBroken ||= node.localName === "br";
-    if (!data) continue;
-    const own = node.parentElement.closest(BLOCKS);
-    // What stands in another block, or on another line, is another word.
-    if ((own !== block || isBroken) && !text.endsWith(" ")) {
-      text += " ";
-      places.push([node, 0]);
-    }
-    block = own;
-    isBroken = false;
-    for (let at = 0; at < data.length; at++) {
-      const letter = /\s/.test(data[at]) ? " " : data[at];
-      if (letter === "\u00ad" || (letter === " " && text.endsWith(" "))) continue;
-      text += letter;
-      places.push([node, at]);
+    for (const { 0: letter, index } of node.data.matchAll(LETTER)) {
+      text += bare(letter);
+      places.push([node, index]);
     }
   }
   return { text, places };
 };
 
-const rangeOf = ({ text, places }, wanted) => {
-  const at = text.indexOf(wanted);
-  if (wanted.length < 3 || at < 0) return null;
+const rangeAt = (places, start, end) => {
   const range = new Range();
-  const [node, last] = places[at + wanted.length - 1];
-  range.setStart(...places[at]);
+  const [node, last] = places[end - 1];
+  range.setStart(...places[start]);
   range.setEnd(node, last + 1);
   return range;
 };
 
+const rangeOf = ({ text, places }, wanted) => {
+  const at = wanted[2] ? text.indexOf(wanted) : -1;
+  return at < 0 ? null : rangeAt(places, at, at + wanted.length);
+};
+
 // What was selected of the article; where it stands there more than once it grows, word by word.
 const chosenOf = ({ text, places }, range) => {
-  const find = (isThere) => {
-    let [from, to] = [0, places.length];
-    while (from < to) {
-      const middle = (from + to) >> 1;
-      if (isThere(...places[middle])) to = middle;
-      else from = middle + 1;
-    }
-    return from;
-  };
-  let start = find((node, at) => range.comparePoint(node, at) >= 0);
-  let end = find((node, at) => range.comparePoint(node, at + 1) > 0);
-  while (start < end && text[start] === " ") start++;
-  while (start < end && text[end - 1] === " ") end--;
-  let found = text.slice(start, end);
-  if (found.length < 3 || found.length > MOST) return "";
-  while (start > 0 && found.length < MOST && text.indexOf(found) !== text.lastIndexOf(found)) {
-    start = text.lastIndexOf(" ", start - 2) + 1;
-    end = (text.indexOf(" ", end + 1) + 1 || text.length + 1) - 1;
-    found = text.slice(start, end);
+  let start = places.findIndex(([node, at]) => range.comparePoint(node, at) >= 0);
+  let end = places.findLastIndex(([node, at]) => range.comparePoint(node, at + 1) <= 0) + 1;
+  const found = () => text.slice(start, end);
+  if (!found()[2] || found()[LONGEST]) return null;
+  const isInWord = (n) => places[n]?.[1] === places[n - 1]?.[1] + 1;
+  while (start > 0 && !found()[LONGEST] && text.indexOf(found()) !== text.lastIndexOf(found())) {
+    do start--; while (isInWord(start));
+    do end++; while (isInWord(end));
+    end = Math.min(end, text.length);
   }
-  return found.trim();
+  return rangeAt(places, start, end);
 };
 
 // Painted without touching the page's own elements, where the browser can.
@@ -82,19 +64,26 @@ const paintOf = (name) => {
 const styled = new CSSStyleSheet();
 styled.replaceSync(`::highlight(talkee-quoted) { text-decoration: underline dotted 2px #2f8f6b; }
 ::highlight(talkee-lit) { background-color: #ffe08a; color: #1c1c1c; }`);
+document.adoptedStyleSheets.push(styled);
 
 // `write(text)` begins a comment; `jump(id)` shows one.
 export const quotesOf = (view, host, { write, jump }) => {
-  const { t, options, signal, until, button } = view;
+  const { t, options, on, observe, until, button } = view;
   const quoting = new Map(); // entry of a comment → the passage's text
   const quoted = paintOf("talkee-quoted");
   const lit = paintOf("talkee-lit");
   const marks = make("div");
   const talk = button("talk_about", () => {
     look();
+    if (!chosen) return;
+    const selection = getSelection();
+    selection.removeAllRanges();
+    selection.addRange(chosen);
+    // As it is read: what is hidden is not in it, and lines are apart.
+    const text = `${selection}`.replace(/\u00ad/g, "").replace(/\s+/g, " ").trim();
+    selection.removeAllRanges();
     show(talk, false);
-    getSelection().removeAllRanges();
-    write(`> ${chosen.replace(/[\\`*_[\]<>#~&]|^[-+=]|(?<=^\d+)[.)]/g, "\\$&")}\n\n`);
+    write(`> ${text.replace(/[\\`*_[\]<>#~&]|^[-+=]|(?<=^\d+)[.)]/g, "\\$&")}\n\n`);
   }, "about");
   // Pressing the button must not end the selection first.
   talk.addEventListener("pointerdown", (event) => event.preventDefault());
@@ -103,7 +92,6 @@ export const quotesOf = (view, host, { write, jump }) => {
   root.adoptedStyleSheets = host.shadowRoot.adoptedStyleSheets.slice(1);
   root.append(make("section.layer", { lang: t.lang, dir: t.dir }, marks, talk));
   document.body.append(layer);
-  if (!document.adoptedStyleSheets.includes(styled)) document.adoptedStyleSheets.push(styled);
   let ranges = [];
   let chosen, timer, drawing;
 
@@ -120,7 +108,7 @@ export const quotesOf = (view, host, { write, jump }) => {
   const look = () => {
     const selection = getSelection();
     const range = selection.rangeCount && selection.getRangeAt(0);
-    chosen = range && chosenOf(textOf(article()), range);
+    chosen = range && chosenOf(lettersOf(article()), range);
     show(talk, chosen);
     if (!chosen) return;
     const { right, bottom } = range.getBoundingClientRect();
@@ -149,11 +137,11 @@ export const quotesOf = (view, host, { write, jump }) => {
   const draw = () => {
     for (const range of ranges) quoted.delete(range);
     ranges = [];
-    const index = textOf(article());
+    const letters = lettersOf(article());
     const found = {}; // text → entries
     for (const [entry, text] of quoting) {
       // The button stands behind the quotation, and goes with it.
-      const range = entry.jump.isConnected && rangeOf(index, text);
+      const range = entry.jump.isConnected && rangeOf(letters, text);
       if (!entry.jump.isConnected) quoting.delete(entry);
       entry.passage = range;
       show(entry.jump, range);
@@ -167,9 +155,8 @@ export const quotesOf = (view, host, { write, jump }) => {
       const number = n.toLocaleString(t.lang);
       // What is seen is part of the name, also in languages that have a word for "one comment".
       const ariaLabel = title.includes(number) ? title : `${number}: ${title}`;
-      return button(number, () => jump(item.id), "mark", { ariaLabel, title, range: passage });
+      return Object.assign(button(number, () => jump(item.id), "mark", { ariaLabel, title }), { range: passage });
     }));
-    for (const [n, mark] of [...marks.children].entries()) mark.range = ranges[n];
     place();
   };
   const drawn = () => {
@@ -177,12 +164,10 @@ export const quotesOf = (view, host, { write, jump }) => {
     drawing = setTimeout(draw, 100);
   };
 
-  const watch = new ResizeObserver(place);
-  watch.observe(document.documentElement);
-  watch.observe(document.body);
-  document.addEventListener("selectionchange", later, { signal });
+  observe(new ResizeObserver(place), document.documentElement);
+  observe(new ResizeObserver(place), document.body);
+  on(document, "selectionchange", later);
   until(() => {
-    watch.disconnect();
     layer.remove();
     lit.clear();
     for (const range of ranges) quoted.delete(range);
@@ -195,7 +180,7 @@ export const quotesOf = (view, host, { write, jump }) => {
     // A comment that begins with a quotation was drawn: that may be a passage.
     found: (entry) => {
       const quote = entry.text.querySelector("blockquote");
-      quoting.set(entry, single(quote.textContent));
+      quoting.set(entry, bare(quote.textContent));
       entry.jump = button("to_passage", () => light(entry.passage), "quiet.jump", { hidden: true });
       quote.after(entry.jump);
       drawn();

@@ -3,7 +3,7 @@
 // `items`: what is shown, oldest first: stored messages by `seq`, then those on their way, which have
 // none. Everything up to `seq` in the room's record of `epoch` is in them.
 
-export const EMPTY_ROOM = { epoch: null, seq: null, items: [], hasOlder: false };
+export const EMPTY_ROOM = { epoch: null, seq: -Infinity, items: [], hasOlder: false };
 
 const within = (state, items, messages) => {
   const all = new Map(items.map((item) => [item.message_id, item]));
@@ -31,8 +31,10 @@ export const older = (state, { data, has_more: hasOlder }) => within({ ...state,
 
 // An event of the socket; null: something is missing, and the list has to be loaded.
 export const heard = (state, event) => {
-  const { seq, type, message_id: id, user_id: author } = event;
-  if (!seq || seq <= state.seq) return state;
+  const { seq = null, type, message_id: id, user_id: author, epoch = state.epoch } = event;
+  if (seq === null) return state;
+  if (epoch !== state.epoch) return null;
+  if (seq <= state.seq) return state;
   if (seq > state.seq + 1 || /^(ping|ready)$/.test(type)) return null;
   const left = state.items.filter(
     (item) => !item.seq || (type === "message_deleted" ? item.message_id !== id : type !== "messages_removed" || item.user.id !== author),
@@ -40,12 +42,11 @@ export const heard = (state, event) => {
   return within({ ...state, seq }, left, type === "message" ? [event] : []);
 };
 
-// One's own message on its way: it is there, it changes, it is gone.
+// One's own messages on their way: one is there, one or all change, one is gone.
 export const sending = (state, draft) => within(state, state.items, [draft]);
 
-export const settled = (state, id, change) => ({
-  ...within(state, state.items.map((item) => (item.message_id === id && !item.seq ? { ...item, ...change } : item)), []),
-});
+export const settled = (state, change, id) =>
+  within(state, state.items.map((item) => (item.seq || (id && item.message_id !== id) ? item : { ...item, ...change })), []);
 
 export const dropped = (state, id) => ({
   ...state,

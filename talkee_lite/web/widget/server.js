@@ -4,40 +4,16 @@ import { recall, remember } from "./dom.js";
 // What may be over when one tries again.
 export const isPassing = ({ status }) => !status || status === 408 || status === 429 || status >= 500;
 
-// Random, as 32 hexadecimal digits; crypto.randomUUID is missing on plain http pages.
-export const random = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+// A random UUID, as an address of the browser's own ends with (W3C File API, section 8.4):
+// crypto.randomUUID is missing on plain http pages.
+export const random = () => URL.createObjectURL(new Blob()).slice(-36);
 
-const request = async (address, method, body, token) => {
-  let response, answer;
-  try {
-    response = await fetch(address, {
-      method,
-      cache: "no-store",
-      signal: AbortSignal.timeout(15000),
-      headers: {
-        ...(body && { "Content-Type": "application/json" }),
-        ...(token && { Authorization: `Bearer ${token}` }),
-      },
-      body: body && JSON.stringify(body),
-    });
-    answer = await response.json();
-    if (response.ok) return answer;
-  } catch {
-    // No answer, or none of ours: `status` 0, or that of a proxy.
-  }
-  const status = response?.ok ? 0 : response?.status;
-  const wait = Number(response?.headers.get("Retry-After"));
-  throw Object.assign(new Error(answer?.msg), answer, { status, wait });
-};
+const servers = {};
 
-const servers = new Map();
+export const serverOf = (base, siteId) => (servers[base + siteId] ??= serverAt(base, siteId));
 
-export const serverOf = (base, siteId) => {
-  const known = servers.get(base + siteId);
-  if (known) return known;
+const serverAt = (base, siteId) => {
   const ears = new Set();
-  const asked = {};
   let signed = recall(base);
 
   // Who is signed in, `{access_token, user}`, or null.
@@ -52,7 +28,28 @@ export const serverOf = (base, siteId) => {
   };
   addEventListener("storage", ({ key }) => (!key || key === `talkee ${base}`) && adopt(recall(base)));
 
-  const ask = (method, path, body, token) => request(`${base}api/${path}`, method, body, token);
+  const ask = async (method, path, body, token) => {
+    let response, answer;
+    try {
+      response = await fetch(`${base}api/${path}`, {
+        method,
+        cache: "no-store",
+        signal: AbortSignal.timeout(15000),
+        headers: {
+          ...(body && { "Content-Type": "application/json" }),
+          ...(token && { Authorization: `Bearer ${token}` }),
+        },
+        body: body && JSON.stringify(body),
+      });
+      answer = await response.json();
+      if (response.ok) return answer;
+    } catch {
+      // No answer, or none of ours: `status` 0, or that of a proxy.
+    }
+    const status = response?.ok ? 0 : response?.status;
+    const wait = response?.headers.get("Retry-After");
+    throw Object.assign(new Error(answer?.msg), answer, { status, wait });
+  };
 
   // Another token for one that is past its time; whether there is one.
   const renew = async (token) => {
@@ -81,8 +78,9 @@ export const serverOf = (base, siteId) => {
     }
   };
 
-  const server = {
+  return {
     base, siteId, call, renew,
+    query: (slug) => `?site_id=${siteId}&slug=${encodeURIComponent(slug)}`,
     links: {},
     get user() {
       return signed?.user;
@@ -91,30 +89,23 @@ export const serverOf = (base, siteId) => {
       return signed?.access_token;
     },
     get isStaff() {
-      return /^(moderator|admin)$/.test(signed?.user.kind);
+      return /^(admin|moderator)$/.test(signed?.user.kind);
     },
     // `hear()` whenever somebody else is signed in; the answer ends that.
     onPerson: (hear) => {
       ears.add(hear);
       return () => ears.delete(hear);
     },
-    // What seldom changes is asked for once.
-    once: async (path) => {
-      try {
-        return (await (asked[path] ??= call("GET", path))).data;
-      } catch (error) {
-        delete asked[path];
-        throw error;
-      }
-    },
     signIn: async (fields, path = "login") => {
-      const lang = navigator.language.slice(0, 2).toLowerCase();
+      const lang = navigator.language.slice(0, 2);
       keep((await call("POST", `auth/${path}`, { ...fields, site_id: Number(siteId), lang })).data);
     },
     signOut: () => {
       call("POST", "auth/logout").catch(() => {}); // forgotten here in any case
       keep(null);
     },
+    // Who is signed in may have another role by now.
+    meet: (user) => user && signed && user.kind !== signed.user.kind && keep({ ...signed, user }),
     forget: (token) => signed?.access_token === token && keep(null),
     // A picture that the server drew is loaded from where this script came from: the server's
     // public name may be one that this browser cannot reach or this page's policy does not list.
@@ -122,15 +113,5 @@ export const serverOf = (base, siteId) => {
       const drawn = `api/avatars/${id}.svg`;
       return url.endsWith(`/${drawn}`) ? base + drawn : url;
     },
-    // What only the owner can put right: told in the console, and here.
-    cure: ({ error, message }) => {
-      if (!/^(origin_not_allowed|site_not_found|invalid_s)/.test(error)) return "";
-      const line = `talkee-lite site set ${siteId} --add-origin ${location.origin}`;
-      const text = `Talkee: ${message}${error[0] === "o" ? ` On the server: ${line}` : ""}`;
-      console.error(text);
-      return text;
-    },
   };
-  servers.set(base + siteId, server);
-  return server;
 };

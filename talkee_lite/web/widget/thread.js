@@ -1,56 +1,54 @@
 // The comments of a page, as pure functions from one state to the next.
 //
-// `items` holds comments and replies by their keys; `fresh` the keys of those that wait until the
-// reader asks for them; `gone` those that were deleted since a list came; `hasMore` and `hasEarlier`:
-// there are others behind and before.
+// `items` holds comments and replies by their keys; those with `isFresh` wait until the reader asks
+// for them; `hasMore`: there are others behind.
 
-export const EMPTY_THREAD = { items: new Map(), fresh: new Set(), gone: new Set(), total: 0, revision: 0 };
+export const EMPTY_THREAD = { items: new Map(), total: 0, revision: 0 };
 
-export const keyOf = (item) => (item.comment_id ? "r" : "c") + item.id;
+export const keyOf = ({ comment_id: of, id }) => (of ? "r" : "c") + id;
 
-const keyed = (items) => items.map((item) => [keyOf(item), item]);
-
-// A list came: `{items, total, revision, hasMore, hasEarlier, order}`. What the reader did not have
-// before is fresh, unless it is their own, or they had nothing yet, or had not come so far.
-export const loaded = (before, list, me) => {
-  const isOpen = before.hasMore && before.order === "created_at_asc";
-  const fresh = list.items.filter((item) => {
-    const key = keyOf(item);
-    const isBehind = isOpen && !before.items.has(item.comment_id ? `c${item.comment_id}` : key);
-    return before.items.size && item.creator.id !== me && !isBehind && (!before.items.has(key) || before.fresh.has(key));
-  });
-  return { ...list, items: new Map(keyed(list.items)), fresh: new Set(fresh.map(keyOf)), gone: new Set() };
+const within = (state, added) => {
+  const items = new Map([...state.items, ...added.map((item) => [keyOf(item), item])]);
+  const comments = [...items.values()].filter((item) => !item.comment_id);
+  return { ...state, items, hasMore: state.hasMore && comments.length < state.total };
 };
 
-// What lies behind, or before, those that are shown.
-export const extended = (state, { items, ...edges }) => ({
-  ...state,
-  ...edges,
-  items: new Map([...state.items, ...keyed(items)]),
-});
+// Whether a new comment would stand where nothing is loaded yet.
+export const isBeyond = ({ hasMore, order }) => hasMore && order === "created_at_asc";
 
-export const put = (state, item, isFresh) => {
-  const key = keyOf(item);
-  const fresh = new Set(state.fresh);
-  if (isFresh) fresh.add(key);
-  const isNew = !state.items.has(key);
-  const total = state.total + Number(isNew && !item.comment_id);
-  return { ...state, total, fresh, items: new Map(state.items).set(key, item) };
+// A list came: `{items, total, revision, hasMore, order}`. What the reader did not have before is
+// fresh, unless it is their own, or they had nothing yet, or had not come so far.
+export const loaded = (state, list, me) => {
+  const { items: before } = state;
+  const isOpen = isBeyond(state);
+  const isFresh = (item) => {
+    const known = before.get(keyOf(item));
+    const isBehind = isOpen && !(item.comment_id ? before.has(`c${item.comment_id}`) : known);
+    return before.size && item.creator.id !== me && !isBehind && (!known || known.isFresh);
+  };
+  return within({ ...list, items: [] }, list.items.map((item) => (isFresh(item) ? { ...item, isFresh: true } : item)));
 };
 
-// A comment with replies stays, without its text. That something was deleted is heard more than once.
-export const drop = (state, key) => {
-  if (state.gone.has(key)) return state;
+// What lies behind those that are shown.
+export const extended = (state, { items, hasMore }) => within({ ...state, hasMore }, items);
+
+export const put = (state, item) =>
+  within({ ...state, total: state.total + Number(!item.comment_id && !state.items.has(keyOf(item))) }, [item]);
+
+// The reader asked for what waited.
+export const seen = (state) =>
+  within(state, freshOf(state).map((item) => ({ ...item, isFresh: false })));
+
+export const freshOf = ({ items }) => [...items.values()].filter(({ isFresh }) => isFresh);
+
+// A comment with replies stays, without its text.
+const drop = (state, key) => {
   const items = new Map(state.items);
   const item = items.get(key);
   const isKept = item && [...items.values()].some(({ comment_id: of }) => `c${of}` === key);
-  if (isKept) items.set(key, { ...item, status: "deleted", content_html: "" });
+  if (isKept) items.set(key, { ...item, status: "deleted", content_html: "", isFresh: false });
   else items.delete(key);
-  const fresh = new Set(state.fresh);
-  fresh.delete(key);
-  const gone = new Set(state.gone);
-  if (!isKept) gone.add(key);
-  return { ...state, items, fresh, gone, total: state.total - Number(key[0] === "c" && !isKept) };
+  return { ...state, items, total: state.total - Number(key[0] === "c" && !isKept) };
 };
 
 // An event of the socket; null: something is missing, and the list has to be loaded.
@@ -61,24 +59,31 @@ export const changed = (state, event, me) => {
   if (!/^(comment|reply|page)_/.test(type) || revision <= state.revision) return state;
   if (revision > state.revision + 1 || type === "page_moved") return null;
   const next = { ...state, revision: revision ?? state.revision };
-  if (!item) return drop(next, event.reply_id ? `r${event.reply_id}` : `c${event.comment_id}`);
+  if (!item) {
+    const key = goneIn(event);
+    // What is held has no revision, and may have been told already.
+    return revision || state.items.has(key) ? drop(next, key) : next;
+  }
   const known = state.items.get(keyOf(item));
-  if (known) return put(next, { ...item, fav_id: known.fav_id });
-  // It stands where nothing is loaded yet; or it was kept from the chat, and its replies come with it.
+  if (known) return put(next, { ...item, fav_id: known.fav_id, isFresh: known.isFresh });
+  // It was kept from the chat, and its replies come with it; or it stands where nothing is loaded.
   if (!/created$/.test(type) || (reply && !state.items.has(`c${reply.comment_id}`))) return next;
   if (comment?.reply_count) return null;
-  if (comment && state.hasMore && state.order === "created_at_asc") return { ...next, total: next.total + 1 };
-  return put(next, item, item.creator.id !== me);
+  if (comment && isBeyond(state)) return { ...next, total: next.total + 1 };
+  return put(next, { ...item, isFresh: item.creator.id !== me });
 };
 
-// In the order of the list: comments, each with its replies, oldest first.
-export const arranged = ({ items, fresh, order }) => {
-  const back = order === "created_at" ? -1 : 1;
-  const shown = [...items.values()].filter((item) => !fresh.has(keyOf(item)));
+// The key of what an event says was deleted.
+export const goneIn = ({ reply_id: reply, comment_id: comment }) => (reply ? `r${reply}` : `c${comment}`);
+
+// In the order of the list: comments, each with its replies, oldest first; with those that wait?
+export const arranged = ({ items, order }, isAll) => {
+  const shown = [...items.values()].filter(({ isFresh }) => isAll || !isFresh);
   const under = {};
-  for (const item of shown.sort((a, b) => a.id - b.id)) (under[item.comment_id ?? 0] ??= []).push(item);
-  const byTime = (a, b) => back * (a.created_at < b.created_at ? -1 : a.created_at > b.created_at ? 1 : a.id - b.id);
-  return (under[0] ?? []).sort(byTime).map((comment) => [comment, under[comment.id] ?? []]);
+  shown.sort((a, b) => (a.created_at > b.created_at) - (a.created_at < b.created_at) || a.id - b.id);
+  for (const item of shown) (under[item.comment_id ?? 0] ??= []).push(item);
+  const pairs = (under[0] ?? []).map((comment) => [comment, under[comment.id] ?? []]);
+  return order === "created_at" ? pairs.reverse() : pairs;
 };
 
 // Answers to `me` by others since a time.

@@ -1,9 +1,7 @@
-// What comments and chat have in common: words, looks, and an end.
-import { make } from "./dom.js";
-import { serverOf } from "./server.js";
+// What comments and chat have in common: words, looks, a list that is kept up to date, and an end.
+import { listening, make } from "./dom.js";
+import { isPassing, serverOf } from "./server.js";
 import { wordsOf } from "./words.js";
-
-const sheets = {};
 
 // As constructed a style sheet passes where a page's policy forbids <style>.
 const lookOf = async (base) => {
@@ -11,20 +9,23 @@ const lookOf = async (base) => {
   return new CSSStyleSheet().replace(text);
 };
 
+// Who mounts it gives `paint()`, `ask()`, which is awaited for a list, `listed(list)`, `take(event)`
+// and perhaps `note()`, and sets `isReady` once there is something to show.
 export const openView = async (host, options) => {
-  const { base, theme } = options;
+  const { base, theme, slug } = options;
   const root = host.shadowRoot;
-  const [t, sheet] = await Promise.all([wordsOf(base, options.lang), (sheets[base] ??= lookOf(base))]).catch(
-    (error) => {
-      delete sheets[base];
-      throw error;
-    },
-  );
-  const server = serverOf(base, options.siteId);
+  const [t, sheet] = await Promise.all([wordsOf(base, options.lang), lookOf(base)]);
+  const server = serverOf(base, options["site-id"]);
   const ends = new AbortController();
   const { signal } = ends;
   const until = (off) => signal.addEventListener("abort", off);
+  const on = listening(signal);
+  const observe = (watch, target, how) => {
+    watch.observe(target, how);
+    until(() => watch.disconnect());
+  };
   const section = make("section.root", { lang: t.lang, dir: t.dir });
+  const status = make("p.status", { role: "status" });
   root.adoptedStyleSheets = [root.adoptedStyleSheets[0], sheet];
   root.replaceChildren(section);
 
@@ -35,33 +36,105 @@ export const openView = async (host, options) => {
     const isLight = color[0] === "r" ? a + b + c > 400 : a > 1 ? a > 60 : a > 0.6;
     section.className = /k|t$/.test(theme) ? `${theme} own` : isLight ? "dark" : "light";
   };
-  const watch = new MutationObserver(tone);
-  watch.observe(document.documentElement, { attributes: true });
-  watch.observe(document.body, { attributes: true });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tone, { signal });
-  until(() => watch.disconnect());
+  for (const element of [document.documentElement, document.body]) {
+    observe(new MutationObserver(tone), element, { attributes: true });
+  }
+  on(matchMedia("(prefers-color-scheme: dark)"), "change", tone);
   tone();
 
+  let said = "";
+  let connection, drawing, turn;
+
+  const paint = () => {
+    drawing = null;
+    if (signal.aborted) return;
+    status.textContent = (view.isReady && (connection || view.note?.())) || said;
+    if (!view.isReady) return;
+    view.paint();
+    host.setAttribute("data-loaded", "");
+  };
+
   const view = {
-    t, server, section, options, signal, until,
+    t, server, section, status, options, signal, until, on, observe,
+    query: server.query(slug),
     // A button by the name of its text.
     button: (name, click, kind = "quiet", properties) =>
       make(`button.${kind}`, { type: "button", click, ...properties }, t(name) ?? name),
     time: (iso, text = t.ago(iso)) => make("time.faint", { dateTime: iso, title: t.full(iso) }, text),
+    author: ({ full_name: name, kind }) => [
+      make("b.author", { dir: "auto" }, name),
+      /^(admin|moderator)$/.test(kind) && make("span.badge", {}, t(kind)),
+    ],
+    // Under which name the browser keeps what is typed.
+    draftOf: (key) => `draft ${base}${server.siteId} ${key}`,
+    // What the page is, for the server to learn.
+    page: () => ({ address: options.address, title: document.title }),
     tell: (name, detail) =>
       host.dispatchEvent(new CustomEvent(`talkee-${name}`, { detail, bubbles: true, composed: true })),
     end: () => ends.abort(),
+    // Several changes at once are drawn once.
+    draw: () => {
+      drawing ??= document.hidden ? setTimeout(paint, 50) : requestAnimationFrame(paint);
+    },
+    say: (text) => {
+      said = text;
+      view.draw();
+    },
     // What a refusal means, in the reader's language where there is a text for it.
     explain: (error) => {
-      const said = t(error.error, { n: error.wait || 1 }) ?? (error.status ? error.message : t("failed"));
-      return error.suggestion ? `${said} ${t("try_name", { name: error.suggestion })}` : said;
+      const text = t(error.error, { n: error.wait || 1 }) ?? (error.status ? error.message : t("failed"));
+      return error.suggestion ? `${text} ${t("try_name", { name: error.suggestion })}` : text;
     },
-    // What the owner alone can cure; on their own machine it is said on the page.
-    cure: (error) => {
-      const text = server.cure(error);
-      if (text) section.replaceChildren(options.isLocal ? make("p.notice", {}, text) : "");
-      if (text) host.setAttribute("data-loaded", ""); // no place is kept for what does not come
-      return text;
+    fail: (error) => {
+      const { error: code, message, status: number } = error;
+      if (/^(origin_not_allowed|site_not_found|invalid_s)/.test(code)) {
+        // The owner alone can cure it: told in the console, and on their own machine on the page.
+        const site = server.siteId;
+        const cure = code[0] === "o" ? ` ${t("cure", { site, origin: location.origin })}` : "";
+        const text = `Talkee: ${message}${cure}`;
+        console.error(text);
+        section.replaceChildren(options.isLocal ? make("p.notice", {}, text) : "");
+        host.setAttribute("data-loaded", ""); // no place is kept for what does not come
+        view.end();
+      } else if (!isPassing(error) && number !== 401) view.say(view.explain(error));
+    },
+    // Ask for the list; what is heard meanwhile comes after it. The last that was asked for counts.
+    load: async () => {
+      const own = (turn = {});
+      view.early ??= [];
+      try {
+        const list = await view.ask();
+        if (own === turn) view.listed(list);
+      } catch (error) {
+        if (own === turn) view.fail(error);
+      }
+      if (own !== turn) return;
+      const { early } = view;
+      view.early = null;
+      // Once something is missing, the list that is asked for then has all of it.
+      early.forEach((event) => view.early || view.hear(event));
+      view.draw();
+    },
+    hear: (event) => {
+      const { type, state } = event;
+      if (type === "state") {
+        connection = t(state); // where all is well there is no text
+        view.draw();
+      } else if (type !== "poll") view.early ? view.early.push(event) : view.take(event);
+      else if (!view.early) view.load();
+    },
+    // What lies behind the list, or before it.
+    extend: async (ask, extended) => {
+      if (view.early || view.isExtending) return;
+      view.isExtending = true;
+      const own = turn;
+      try {
+        const list = await ask();
+        if (own === turn) extended(list);
+      } catch (error) {
+        view.fail(error);
+      }
+      view.isExtending = false;
     },
   };
   until(server.onPerson(() => view.tell("signin", { user: server.user ?? null })));
@@ -70,10 +143,4 @@ export const openView = async (host, options) => {
     import("./sign-in.js").then(({ signInByPage }) => signInByPage(view, "sso")).catch(() => {});
   }
   return view;
-};
-
-// What the page is, for the server to learn: the canonical address, without what follows "#".
-export const pageOf = () => {
-  const link = document.querySelector("link[rel=canonical][href]");
-  return { address: (link ?? location).href.split("#")[0], title: document.title };
 };

@@ -1,21 +1,17 @@
 // Texts in the reader's language: one file each in words/, of which the server sends the nearest.
 
-// Pages say `en_US` too, or what is no language at all.
-const textsIn = async (base, language) => {
-  const of = (tag) => fetch(`${base}widget/words/${encodeURIComponent(tag)}.json`);
-  const answer = await of(language.replaceAll("_", "-"));
-  return (answer.ok ? answer : await of("en")).json();
-};
-
 // `t(key, values)`, undefined where there is no such text, and how times are written.
 export const wordsOf = async (base, language) => {
-  const texts = await textsIn(base, language);
+  // Pages say `en_US` too, or what is no language at all: the server then sends the English ones.
+  const tag = language.replace(/[^a-z\d]/gi, "-").slice(0, 35);
+  const answer = await fetch(`${base}widget/words/${tag}.json`);
+  const texts = await answer.json();
   const { lang } = texts;
   const plural = new Intl.PluralRules(lang);
   const ago = new Intl.RelativeTimeFormat(lang, { numeric: "auto" });
   const format = (options) => {
-    const made = new Intl.DateTimeFormat(lang, options);
-    return (time) => made.format(new Date(time));
+    const { format } = new Intl.DateTimeFormat(lang, options);
+    return (time) => format(new Date(time));
   };
   const date = format({ dateStyle: "medium" });
   const t = (key, values = {}) => {
@@ -33,11 +29,11 @@ export const wordsOf = async (base, language) => {
     day: format({ weekday: "long", day: "numeric", month: "long" }),
     // "5 minutes ago" for a week, then the date.
     ago: (time) => {
-      const minutes = Math.round((Date.now() - Date.parse(time)) / 60000);
-      if (minutes < 1) return t("now");
-      if (minutes < 60) return ago.format(-minutes, "minute");
-      if (minutes < 1440) return ago.format(-Math.round(minutes / 60), "hour");
-      return minutes < 10080 ? ago.format(-Math.round(minutes / 1440), "day") : date(time);
+      const minutes = Math.round((Date.parse(time) - Date.now()) / 60000);
+      if (minutes > -1) return t("now");
+      if (minutes > -60) return ago.format(minutes, "minute");
+      if (minutes > -1440) return ago.format(Math.round(minutes / 60), "hour");
+      return minutes > -10080 ? ago.format(Math.round(minutes / 1440), "day") : date(time);
     },
   });
 };

@@ -1,0 +1,85 @@
+// What people do below a page: write a comment, answer, change, like, delete or approve one.
+import { composerOf } from "./composer.js";
+import { goneIn, keyOf } from "./thread.js";
+
+// The comments give `main`, the form at their top, and `open`, the forms below them by key;
+// `shut(key)` ends one of these; `posted(item)` and `did(item)` show what the server answered.
+export const actsOf = (view, { main, label, open, shut, call, pathOf, posted, did }) => {
+  const { server, t } = view;
+  const { slug } = view.options;
+
+  const { insert } = composerOf(view, {
+    label,
+    key: slug,
+    send: async (content) => posted(await call("POST", pathOf(), { content, page: view.page() })),
+  }, main);
+
+  const openBelow = (entry, kind, send, given) => {
+    const key = keyOf(entry.item);
+    const isOpen = open[key]?.kind === kind && open[key].element.isConnected;
+    shut(key);
+    if (isOpen) return;
+    const composer = composerOf(view, {
+      verb: kind,
+      cancel: () => {
+        shut(key);
+        entry.element.focus();
+      },
+      send: async (content) => {
+        await send(content);
+        shut(key);
+      },
+      ...given,
+    });
+    open[key] = { kind, ...composer };
+    entry.slot.append(composer.element);
+    composer[given ? "focus" : "run"]();
+  };
+
+  const act = async (entry, method, more = "") => {
+    try {
+      const item = await call(method, entry.path(more));
+      if (item) did(item);
+      else view.load();
+    } catch (error) {
+      view.say(view.explain(error));
+    }
+  };
+
+  return {
+    insert,
+    // An answer to what was deleted meanwhile becomes a comment, if they like.
+    heard: (event) => {
+      const key = goneIn(event);
+      const { kind, text } = open[key] ?? {};
+      if (kind !== "reply" || !/deleted$/.test(event.type) || !text()) return;
+      insert(text());
+      view.say(t("comment_deleted"));
+      shut(key);
+    },
+    reply: (entry) => {
+      const { id, comment_id: of, creator } = entry.item;
+      openBelow(entry, "reply", async (content) => {
+        const body = { content, ...(of && { reply_to: id }) };
+        posted(await call("POST", pathOf(`/${of ?? id}/replies`), body));
+      }, { label: t("write_reply", { name: creator.full_name }), key: `${slug} ${of ?? ""} ${id}` });
+    },
+    save: (entry) =>
+      openBelow(entry, "save", async (content) => did(await call("PATCH", entry.path(), { content })), {
+        label: t("edit"),
+        value: entry.item.content,
+      }),
+    like: (entry) => {
+      const go = () => act(entry, "PUT", entry.item.fav_id ? "/unfav" : "/fav");
+      if (server.user) go();
+      else openBelow(entry, "like", go);
+    },
+    // A second press within four seconds deletes.
+    remove: (entry, asked) => {
+      if (asked.textContent === t("sure")) act(entry, "DELETE");
+      asked.textContent = t("sure");
+      setTimeout(() => (asked.textContent = t("remove")), 4000);
+    },
+    approve: (entry) => act(entry, "PUT", "/approve"),
+  };
+};
