@@ -23,6 +23,7 @@ from talkee_lite.api import LIGHT, ROUTES, door, plain_routes
 from talkee_lite.api.context import SERVICES, Services
 from talkee_lite.api.door import read_plain
 from talkee_lite.api.exchange import Answer, Request
+from talkee_lite.api.widget import BUNDLE
 from talkee_lite.app import make_app
 from talkee_lite.serve import Runner
 
@@ -449,6 +450,8 @@ async def test_who_says_nothing_is_shown_out(
 
 
 async def test_who_takes_no_answers_asks_in_vain(tmp_path: Path) -> None:
+    # So that the first answer does not wait until the file is made.
+    await asyncio.to_thread(BUNDLE.make)
     async with served(tmp_path) as server:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
