@@ -56,7 +56,9 @@ async def describe_setup(services: Services, caller: Caller) -> dict[str, Any]:
     return {
         "public_url": services.config.server.public_url,
         "methods": [
-            name for name, method in services.logins.items() if method.describe(None) is not None
+            name
+            for name, method in services.logins.items()
+            if any(method.describe(site) is not None for site in (None, *services.sites.all()))
         ],
         "backup_at": None if backup_at is None else rfc3339(int(backup_at)),
         "sites": [

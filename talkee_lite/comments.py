@@ -207,7 +207,8 @@ class Comments(CommentLists):
     ) -> None:
         """Erase a comment; again changes nothing.
 
-        Raises CommentNotFound, Forbidden or RateLimited.
+        Who deletes the first of kept talk that is not their own deletes all that was kept with
+        it. Raises CommentNotFound, Forbidden or RateLimited.
         """
         now, deleted_by = self._clock(), caller.user.id if caller else 0
 
@@ -215,7 +216,12 @@ class Comments(CommentLists):
             comment = self._changeable_comment(tx, caller, room, comment_id, now, deletes=True)
             if comment.status is Status.DELETED:
                 return Changed(None, room)
-            return Changed(None, room, erase_comment(tx, room, comment, deleted_by, now))
+            events = []
+            if comment.kept_by is not None and comment.user_id != deleted_by:
+                for reply in reply_store.kept_replies(tx, comment_id):
+                    events += erase_reply(tx, room, reply, deleted_by, now)
+            events += erase_comment(tx, room, comment, deleted_by, now)
+            return Changed(None, room, events)
 
         await self._changed(caller, address, job)
 

@@ -12,6 +12,7 @@ from .clock import Clock
 from .comment_changes import event_of, for_caller
 from .errors import (
     AlreadyKept,
+    Banned,
     Forbidden,
     InvalidMessageId,
     InvalidStretch,
@@ -28,12 +29,16 @@ from .store import pages as page_store
 from .store.comments import find_comment
 from .store.database import Database
 from .store.keeping import Said
+from .store.users import find_user
 from .store.writer import Transaction
 from .text import clean_text, is_visible
 from .writing import Writing
 
 MOST_KEPT = 100
 """Messages of one stretch."""
+MOST_HTML = 1024 * 1024
+"""Letters of HTML that one stretch may become."""
+_MOST_WAITING = 20
 _AGAIN_SECONDS = 1
 
 
@@ -64,7 +69,9 @@ class Keeping:
         self._writing = writing
         self._clock = clock
         self._making = asyncio.Lock()
-        """Held by whoever makes HTML: a hundred texts can take a second."""
+        """Held by whoever makes HTML: long texts take seconds."""
+        self._waiting = 0
+        """Those who make HTML, and who wait for that."""
 
     async def keep(
         self,
@@ -80,30 +87,46 @@ class Keeping:
         For moderators, and for who spoke there. Raises MessageNotFound, InvalidStretch, Forbidden,
         AlreadyKept, Banned, RoomClosed, RateLimited or Unavailable.
         """
-        now = self._clock()
 
         def look(tx: Transaction) -> Stretch:
             return self._stretch(tx, caller, page, room, ends)
 
+        def is_closed(tx: Transaction) -> bool:
+            row = page_store.find_page(tx, page)
+            return row is not None and bool(row["closed"])
+
+        def look_first(tx: Transaction) -> Sequence[Said]:
+            return () if is_closed(tx) else look(tx).messages
+
         async def make() -> Mapping[int, Text]:
-            stretch = await self._db.write(look)
-            if stretch.comment is not None:
-                return {}
-            return await self._texts(page.site_id, stretch.messages)
+            if self._waiting >= _MOST_WAITING:
+                raise Unavailable(retry_after=_AGAIN_SECONDS)
+            self._waiting += 1
+            try:
+                # One after the other, so that of several who keep the same one alone makes it.
+                async with self._making:
+                    return await self._texts(page.site_id, await self._db.write(look_first))
+            finally:
+                self._waiting -= 1
 
         def job(texts: Mapping[int, Text] | None, tx: Transaction) -> Changed[Comment | None]:
+            # Making the HTML took its time.
+            now = self._clock()
+            user = find_user(tx, caller.user.id)
+            if user is not None and user.banned_until > now:
+                raise Banned
             stretch = look(tx)
             if stretch.comment is not None:
                 return Changed(for_caller(tx, caller, stretch.comment), page)
-            row = page_store.find_page(tx, page)
-            if row is not None and row["closed"]:
+            if is_closed(tx):
                 return Changed(None, page, is_closed=True)
             if texts is None:
                 return Changed(None, page)
             if not {said.row for said in stretch.messages} <= texts.keys():
                 # The thread that was found at first was deleted meanwhile.
                 raise Unavailable(retry_after=_AGAIN_SECONDS)
-            page_id = (row or page_store.make_page(tx, page, now))["id"]
+            row = page_store.find_page(tx, page) or page_store.make_page(tx, page, now)
+            page_id = row["id"]
             comment = store.insert_thread(
                 tx, page_id, page, stretch.messages, texts, kept_by=caller.user.id, now=now
             )
@@ -163,21 +186,26 @@ class Keeping:
 
     async def _texts(self, site_id: int, messages: Sequence[Said]) -> Mapping[int, Text]:
         """What becomes of messages, by their rows, as the site shows it."""
-        async with self._making:
-            while True:
-                images = self._sites.get(site_id).images
-                made = await asyncio.to_thread(_made, messages, images=images)
-                # The site may be another by now, as in Comments.rendered.
-                if self._sites.get(site_id).images == images:
-                    return made
+        while messages:
+            images = self._sites.get(site_id).images
+            made = await asyncio.to_thread(_made, messages, images=images)
+            # The site may be another by now, as in Comments.rendered.
+            if self._sites.get(site_id).images == images:
+                return made
+        return {}
 
 
 def _made(messages: Sequence[Said], *, images: bool) -> Mapping[int, Text]:
-    texts = {said.row: from_plain(_plain(said.data)) for said in messages}
-    return {
-        row: Text(text, to_html(text, images=images), version(images=images))
-        for row, text in texts.items()
-    }
+    texts: dict[int, Text] = {}
+    room = MOST_HTML
+    for said in messages:
+        text = from_plain(_plain(said.data))
+        html = to_html(text, images=images)
+        room -= len(html)
+        if room < 0:
+            raise InvalidStretch("That is too much to be kept at once.", field="to")
+        texts[said.row] = Text(text, html, version(images=images))
+    return texts
 
 
 def _plain(data: str) -> str:

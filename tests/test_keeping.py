@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from talkee_lite import keeping
 from talkee_lite.app import open_services
 from talkee_lite.comment_lists import BY_TIME, parse_window
 from talkee_lite.comments import EDIT_WITHIN
@@ -300,12 +301,77 @@ async def test_what_a_moderator_deleted_can_be_kept_again(server: Server) -> Non
     said = await talk(server, (ann, "a"), (ann, "b"))
     comment = await keep(server, ann, stretch(said))
     (answer,) = await below(server, comment)
-    await call(server, "DELETE", f"/{comment['id']}", token=mo)
-    assert (await keep(server, ann, stretch(said), status=409))["error"] == "already_kept"
     await call(server, "DELETE", f"/{comment['id']}/replies/{answer['id']}", token=mo)
+    assert (await keep(server, ann, stretch(said)))["id"] == comment["id"]
+    await call(server, "DELETE", f"/{comment['id']}", token=mo)
     again = await keep(server, ann, stretch(said))
     assert again["id"] != comment["id"]
     assert [one["content"] for one in await below(server, again)] == ["b"]
+
+
+async def test_a_moderator_takes_a_kept_thread_away_at_once(server: Server) -> None:
+    ann, mo = await server.guest("Ann"), await moderator(server)
+    said = await talk(server, (ann, "a"), (ann, "b"), (ann, "c"))
+    comment = await keep(server, ann, stretch(said))
+    await reply(server, ann, comment, "Said below it")
+    await call(server, "DELETE", f"/{comment['id']}", token=mo)
+    # What was written there as ever stays, below a comment without its text.
+    assert [one["content"] for one in await below(server, comment)] == ["Said below it"]
+    assert (await listed(server))[0]["status"] == "deleted"
+    # Their own words alone are what else somebody takes back.
+    mine = await talk(server, (mo, "mine"), (ann, "hers"))
+    other = await keep(server, mo, stretch(mine))
+    await call(server, "DELETE", f"/{other['id']}", token=mo)
+    assert [one["content"] for one in await below(server, other)] == ["hers"]
+
+
+async def test_what_becomes_too_much_is_not_kept(server: Server) -> None:
+    ann = await server.guest("Ann")
+    said = await talk(server, *[(ann, "a.co " * 800)] * 30)
+    refused = await keep(server, ann, stretch(said), status=400)
+    assert (refused["error"], refused["msg"]) == (
+        "invalid_stretch",
+        "That is too much to be kept at once.",
+    )
+    assert await counts(server) == 0
+    await keep(server, ann, stretch(said[:10]))
+
+
+async def test_who_is_banned_while_it_is_made_keeps_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await server.guest("Ann")
+    said = await talk(server, (ann, "a"))
+    user, made = said[0]["user"]["id"], keeping._made
+    loop = asyncio.get_running_loop()
+
+    async def ban() -> None:
+        await VERBS["user-ban"](server.services, {"id": user, "hours": 0, "reason": ""})
+
+    def ban_first(*given: Any, **more: Any) -> Any:
+        asyncio.run_coroutine_threadsafe(ban(), loop).result()
+        return made(*given, **more)
+
+    monkeypatch.setattr(keeping, "_made", ban_first)
+    assert (await keep(server, ann, stretch(said), status=403))["error"] == "banned"
+    assert await counts(server) == 0
+
+
+async def test_of_many_at_once_some_come_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_MOST_WAITING", 4)
+    ann = await server.guest("Ann")
+    said = await talk(server, *[(ann, f"a.co {n} " * 300) for n in range(12)])
+    answers = await asyncio.gather(
+        *(
+            server.call("POST", f"/api/comments/keep?{ROOM}", stretch([one]), token=ann)
+            for one in said
+        )
+    )
+    statuses = sorted(status for status, _, _ in answers)
+    assert set(statuses) == {200, 503}
+    assert await counts(server) == statuses.count(200)
 
 
 async def test_who_took_their_words_back_is_not_kept_again(server: Server) -> None:

@@ -209,6 +209,16 @@ def find_reply(tx: Transaction, comment_id: int, reply_id: int) -> Reply | None:
     return reply_of(row) if row else None
 
 
+def kept_replies(tx: Transaction, comment_id: int) -> list[Reply]:
+    """The published replies that were kept from a chat with the comment, oldest first."""
+    rows = tx.fetch(
+        f"select {REPLY} from replies as r where comment_id = :comment_id"
+        " and message_row is not null and status = :published order by id",
+        {"comment_id": comment_id, "published": Status.PUBLISHED},
+    )
+    return [reply_of(row) for row in rows]
+
+
 def same_reply(
     tx: Transaction, comment_id: int, reply_to: int, user_id: int, text: Text, since: int
 ) -> Reply | None:
