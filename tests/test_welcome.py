@@ -150,6 +150,14 @@ async def test_an_admin_is_told_what_is_set_up(tmp_path: Path) -> None:
         }
 
 
+async def test_the_accounts_of_a_site_are_a_way_to_sign_in(tmp_path: Path) -> None:
+    sites = (SiteConfig(id=1), SiteConfig(id=2, sso_secret="s" * 32))
+    config = config_in(tmp_path, sites=sites, auth=AuthConfig(guest=False))
+    async with running(config) as server:
+        olga = await staff(server, "Olga", "admin")
+        assert (await setup_of(server, olga.token))["methods"] == ["sso"]
+
+
 async def test_a_backup_that_worked_is_remembered(server: Server, tmp_path: Path) -> None:
     olga = await first_admin(server)
     given = {"file": str(tmp_path / "none" / "copy.db")}

@@ -56,13 +56,15 @@ async def welcome(request: Request) -> Answer:
     if not server.welcome:
         raise NotFound
     site = services.sites.all()[0]
-    return answer_packed(request, _welcome_to(site.id, server.public_url), PAGE_HEADERS)
+    page = _welcome_to(site.id, server.public_url, fixed=site.from_settings)
+    return answer_packed(request, page, PAGE_HEADERS)
 
 
 @lru_cache(maxsize=1)
-def _welcome_to(site_id: int, public_url: str) -> File:
+def _welcome_to(site_id: int, public_url: str, *, fixed: bool) -> File:
     page = WEB.get("welcome.html")
     body = page.body.replace(b"{site_id}", str(site_id).encode())
+    body = body.replace(b"{fixed}", b"yes" if fixed else b"")
     return File(body.replace(b"{public_url}", escape(public_url).encode()), page.content_type)
 
 

@@ -2,7 +2,7 @@
 import { adminToken, showSetup } from "./setup.js";
 
 const base = new URL(".", document.baseURI);
-const { siteId, publicUrl } = document.documentElement.dataset;
+const { siteId, publicUrl, fixed } = document.documentElement.dataset;
 const server = publicUrl || base.href.replace(/\/$/, "");
 const at = (id) => document.getElementById(id);
 const local = ["localhost", "127.0.0.1", "[::1]"];
@@ -103,11 +103,23 @@ function showBlog() {
   } else {
     state.classList.add("missing");
     state.textContent = `Pages of ${blog.origin} may not use this server yet.`;
-    at("allow").querySelector("code").textContent =
-      `talkee-lite site set ${siteId} --add-origin ${blog.origin}`;
-    at("allow").hidden = false;
+    showCure(blog);
   }
   showReach(blog);
+}
+
+// How its pages become allowed: a site that stands in the settings is changed there.
+function showCure({ origin }) {
+  const allow = at("allow");
+  const all = [...origins, origin].map((one) => JSON.stringify(one)).join(", ");
+  allow.querySelector("code").textContent =
+    fixed ? `origins = [${all}]` : `talkee-lite site set ${siteId} --add-origin ${origin}`;
+  if (fixed) {
+    allow.querySelector("figcaption").textContent =
+      `Write this in talkee.toml, below the [[sites]] with id = ${siteId}, and restart`;
+  }
+  allow.querySelector(".hint").hidden = Boolean(fixed);
+  allow.hidden = false;
 }
 
 // Where the line would be right and still nothing would come.
@@ -214,10 +226,15 @@ for (const [index, { tab }] of tabs.entries()) {
 // At another address the server does not know the page as its own, and lets nobody in by it. The
 // widget's script stands behind this one, and runs after it.
 function leadHome() {
-  const home = document.createElement("a");
-  home.href = home.textContent = `${publicUrl}/`;
-  at("elsewhere").append(`You have opened this page at ${location.origin}, which is not the address`
-    + " of this server. You can try it at ", home);
+  const said = `You have opened this page at ${location.origin}, which is not the address`;
+  if (publicUrl) {
+    const home = document.createElement("a");
+    home.href = home.textContent = `${publicUrl}/`;
+    at("elsewhere").append(`${said} of this server. You can try it at `, home);
+  } else {
+    at("elsewhere").append(`${said} that the server knows as its own, so that nobody can be let in`
+      + " here. If readers will use it, set public_url in talkee.toml to it, and restart.");
+  }
   at("elsewhere").hidden = false;
   for (const part of document.querySelectorAll("#try .about, #try .demo")) part.remove();
 }
@@ -229,7 +246,8 @@ async function loadSetup() {
   at("setup").hidden = missing === null;
 }
 
-if (publicUrl && new URL(publicUrl).origin !== location.origin) leadHome();
+const isHome = publicUrl ? new URL(publicUrl).origin === location.origin : local.includes(location.hostname);
+if (!isHome) leadHome();
 choose(tabs[0].tab);
 at("address").addEventListener("input", showBlog);
 at("chat").addEventListener("change", showBlog);

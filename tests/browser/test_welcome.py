@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from talkee_lite.control import VERBS
 
 from ..harness import Server, config_in, running
 from .accessibility import axe
-from .conftest import Tabs
+from .conftest import Tabs, chromium
 from .test_admin import become_admin
 
 pytestmark = pytest.mark.browser
@@ -61,6 +62,17 @@ async def test_at_another_address_it_leads_to_the_servers_own(tabs: Tabs, tmp_pa
         page = await tabs.open(f"{server.url}/")
         link = page.locator("#elsewhere a")
         await expect(link).to_have_attribute("href", f"{TALK}/")
+        await expect(page.locator("talkee-comments, talkee-chat")).to_have_count(0)
+        await tabs.leave()
+
+
+async def test_at_an_address_that_nobody_set_it_says_what_to_set(tmp_path: Path) -> None:
+    async with (
+        running(config_in(tmp_path)) as server,
+        chromium("--host-resolver-rules=MAP talk.lan 127.0.0.1") as tabs,
+    ):
+        page = await tabs.open(server.url.replace("127.0.0.1", "talk.lan") + "/")
+        await expect(page.locator("#elsewhere")).to_contain_text("set public_url in talkee.toml")
         await expect(page.locator("talkee-comments, talkee-chat")).to_have_count(0)
         await tabs.leave()
 
@@ -195,6 +207,22 @@ async def test_a_blog_that_may_not_use_the_server_is_told_how_it_may(
     await page.evaluate("dispatchEvent(new Event('focus'))")
     await expect(state).to_have_text(f"Pages of {BLOG} may use this server.")
     await expect(command).to_be_hidden()
+
+
+async def test_a_site_of_the_settings_is_told_to_be_changed_there(
+    tabs: Tabs, tmp_path: Path
+) -> None:
+    config = config_in(tmp_path, sites=(SiteConfig(id=1, origins=("https://old.example.com",)),))
+    async with running(config) as server:
+        page = await tabs.open(f"{server.url}/")
+        await type_address(page, BLOG)
+        cure = page.locator("#allow code")
+        line = f'origins = ["https://old.example.com", "{BLOG}"]'
+        await expect(cure).to_have_text(line)
+        await expect(page.get_by_text("below the [[sites]] with id = 1")).to_be_visible()
+        await expect(page.get_by_text("Or do it in the browser")).to_be_hidden()
+        await tabs.leave()
+    assert tomllib.loads(line)["origins"] == ["https://old.example.com", BLOG]
 
 
 PATTERNS = ("https://*.example.com", "http://192.168.0.7:8080")
