@@ -170,11 +170,13 @@ class Keeping:
             if not said.is_gone and self._people.is_leaving(said.user_id):
                 # What they said is being erased, or becomes another's.
                 raise Unavailable(retry_after=_AGAIN_SECONDS)
-        if (number := kept.comments.get(messages[0].row)) is not None:
-            return Stretch((), find_comment(tx, page, number))
-        if kept.comments or kept.replies:
+        there = kept.comments.keys() | kept.replies.keys()
+        if not there:
+            return Stretch(messages)
+        number = kept.comments.get(messages[0].row)
+        if number is None or not {said.row for said in messages} <= there:
             raise AlreadyKept
-        return Stretch(messages)
+        return Stretch((), find_comment(tx, page, number))
 
     def _check_may_keep(self, caller: Caller, page: RoomKey, messages: Sequence[Said]) -> None:
         if self._people.is_moderator(caller.user.id, page.site_id):

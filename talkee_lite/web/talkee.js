@@ -124,12 +124,21 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
     if (!customElements.get(name)) customElements.define(name, class extends Part { kind = kind; });
   }
 
+  // Once the whole page is there.
+  const ready = (run) => {
+    if (document.readyState === "loading") addEventListener("DOMContentLoaded", run);
+    else run();
+  };
+
   const find = (place) => {
+    let found;
     try {
-      return place.nodeType ? place : document.querySelector(place);
+      found = place.nodeType ? place : document.querySelector(place);
     } catch {
-      return null; // not a selector
+      // not a selector
     }
+    if (!found) console.error(`Talkee: nothing here matches ${place}`);
+    return found;
   };
 
   const make = (kind, attributes) => {
@@ -141,13 +150,9 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
   };
 
   // What pages written for Talkee call; the options of its wallets mean nothing here.
-  const show = (options = {}) => {
-    const { siteId, slug, container = "#comments", locale, theme, heading } = options;
-    const place = find(container);
+  const show = ({ siteId, slug, container = "#comments", locale, theme, heading } = {}) => {
     const lang = locale?.replace(/^zhHan.$/, "zh");
-    if (place) place.replaceChildren(make("comments", { siteId, slug, lang, theme, heading }));
-    else if (document.readyState === "loading") addEventListener("DOMContentLoaded", () => show(options));
-    else console.error(`Talkee: nothing here matches ${container}`);
+    ready(() => find(container)?.replaceChildren(make("comments", { siteId, slug, lang, theme, heading })));
   };
 
   // How many comments other pages have, in one call for all of this page.
@@ -175,7 +180,6 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
       const { slug, container, chat, comments, heading, article, quotes, ...common } = tag.dataset;
       const place = container ? find(container) : tag.closest("head") && document.body;
       const part = make("comments", { ...common, slug, heading, article, quotes });
-      if (container && !place) console.error(`Talkee: nothing here matches ${container}`);
       if (comments !== "off") place ? place.append(part) : tag.after(part);
       const room = chat === "page" ? slug : chat || "/";
       if (chat !== undefined) document.body.append(make("chat", { ...common, slug: room, launcher: "1" }));
@@ -209,6 +213,5 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
   window.tijs = show;
   window.Talkee = { methods: {}, install() {}, ...window.Talkee, show, count };
 
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", mount);
-  else mount();
+  ready(mount);
 })();

@@ -52,6 +52,19 @@ test("what others wrote meanwhile waits, what one wrote does not", () => {
   assert.deepEqual(fresh(loaded(state, list([...state.items.values()].map(({ isFresh, ...item }) => item)), ME)), ["c2", "r1"]);
 });
 
+test("what did not change is the same object after another list, so that it is not drawn anew", () => {
+  const before = thread([comment(1), comment(2), reply(1, 1)]);
+  const again = (more) => loaded(before, list([comment(1), comment(2, more), reply(1, 1), comment(3)]), ME);
+  const same = (state) => ["c1", "c2", "r1"].filter((key) => state.items.get(key) === before.items.get(key));
+  assert.deepEqual(same(again({})), ["c1", "c2", "r1"]);
+  assert.deepEqual(same(again({ favor_count: 1 })), ["c1", "r1"]);
+  // What waits goes on waiting, as the same.
+  const waiting = again({});
+  const later = loaded(waiting, list([comment(1), comment(2), reply(1, 1), comment(3)]), ME);
+  assert.equal(later.items.get("c3"), waiting.items.get("c3"));
+  assert.deepEqual(fresh(later), ["c3"]);
+});
+
 test("old comments that move up in a part of the list are not new", () => {
   const before = thread([comment(1), comment(2), comment(3)], { total: 9, hasMore: true });
   const later = list([comment(1), comment(3), reply(1, 3), comment(4), reply(2, 4)], { total: 8, hasMore: true });

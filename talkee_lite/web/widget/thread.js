@@ -21,12 +21,14 @@ export const isBeyond = ({ hasMore, order }) => hasMore && order === "created_at
 export const loaded = (state, list, me) => {
   const { items: before } = state;
   const isOpen = isBeyond(state);
-  const isFresh = (item) => {
+  return within({ ...list, items: [] }, list.items.map((item) => {
     const known = before.get(keyOf(item));
     const isBehind = isOpen && !(item.comment_id ? before.has(`c${item.comment_id}`) : known);
-    return before.size && item.creator.id !== me && !isBehind && (!known || known.isFresh);
-  };
-  return within({ ...list, items: [] }, list.items.map((item) => (isFresh(item) ? { ...item, isFresh: true } : item)));
+    const isFresh = before.size && item.creator.id !== me && !isBehind && (!known || known.isFresh);
+    const next = isFresh ? { ...item, isFresh } : item;
+    // What did not change stays the same object, so that nobody has to draw it anew.
+    return JSON.stringify(known) === JSON.stringify(next) ? known : next;
+  }));
 };
 
 // What lies behind those that are shown.
