@@ -264,8 +264,8 @@ async def test_after_a_kill_what_was_answered_is_told(tmp_path: Path, receiver: 
     receiver.answer = ok
     receiver.came.clear()
     with server_process(tmp_path):
-        await receiver.wait(len(texts))
-    assert receiver.texts == texts
+        # What was on its way when the process was killed may be heard twice.
+        await until(lambda: list(dict.fromkeys(receiver.texts)) == texts)
 
 
 async def test_a_receiver_that_is_gone_is_left_alone_until_there_is_another(
