@@ -177,12 +177,12 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
     for (const tag of all("script[data-site-id][src]")) {
       if (tag.talkee || new URL(".", tag.src).href !== base) continue;
       tag.talkee = true;
-      const { slug, container, chat, comments, heading, article, quotes, ...common } = tag.dataset;
+      const { container, chat, comments, siteId, lang, theme, invite, sso, slug, heading, article, quotes } = tag.dataset;
       const place = container ? find(container) : tag.closest("head") && document.body;
-      const part = make("comments", { ...common, slug, heading, article, quotes });
+      const part = make("comments", { siteId, lang, theme, invite, sso, slug, heading, article, quotes });
       if (comments !== "off") place ? place.append(part) : tag.after(part);
       const room = chat === "page" ? slug : chat || "/";
-      if (chat !== undefined) document.body.append(make("chat", { ...common, slug: room, launcher: "1" }));
+      if (chat !== undefined) document.body.append(make("chat", { siteId, lang, theme, invite, sso, slug: room, launcher: "1" }));
     }
     count();
   };

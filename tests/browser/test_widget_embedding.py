@@ -344,3 +344,13 @@ async def test_elements_that_a_script_makes_later_work_too(
     )
     await shows(page, "On a")
     await says(page, "In b")
+
+
+async def test_nothing_else_of_the_script_becomes_an_attribute(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    more = ("data-onclick='hacked = 1'", "data-style='opacity: 0'", "data-1='x'", "data-launcher=1")
+    page = await tabs.open(host.show(f"{START}{line(server, 'data-lang=de', *more)}"))
+    part = await has_loaded(page)
+    names = await part.evaluate("part => part.getAttributeNames()")
+    assert sorted(names) == ["data-loaded", "lang", "site-id"]

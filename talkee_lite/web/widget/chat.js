@@ -235,8 +235,9 @@ export const mount = async (host, options) => {
   const deliver = async () => {
     isSending = true;
     let wait = 1;
-    const first = () => state.items.find(({ seq, error, status }) => !seq && !error && !status);
-    for (let item; (item = first()) && !view.signal.aborted; ) {
+    // Who is signed out gets the last one back first, so that they stand in the order of writing.
+    const next = () => state.items[server.user ? "find" : "findLast"](({ seq, error, status }) => !seq && !error && !status);
+    for (let item; (item = next()) && !view.signal.aborted; ) {
       const { message_id: id, data, user } = item;
       try {
         if (server.user?.id !== user.id) throw { status: 401, error: "signed_out" };

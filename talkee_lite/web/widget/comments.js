@@ -146,7 +146,7 @@ export const mount = async (host, options) => {
   };
   view.take = (event) => {
     const item = event.comment ?? event.reply;
-    if (/created$/.test(event.type) && !state.items.has(keyOf(item))) view.tell("comment", item);
+    if (item && /created$/.test(event.type) && !state.items.has(keyOf(item))) view.tell("comment", item);
     acting?.then((all) => all?.heard(event));
     const next = view.isReady && changed(state, event, server.user?.id);
     if (!next) load();
@@ -297,7 +297,7 @@ export const mount = async (host, options) => {
   // More comes as one scrolls to it.
   observe(new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && extend(), { rootMargin: "600px" }), more);
   on(window, "hashchange", () => land(location.hash));
-  const leave = () => remember(place, new Date().toISOString());
+  const leave = () => remember(place, new Date().toJSON());
   on(window, "pagehide", leave);
   until(leave);
   const clock = setInterval(() => {

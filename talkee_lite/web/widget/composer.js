@@ -96,7 +96,7 @@ export const composerOf = (view, { label, send, key, value = "", cancel, isChat,
       } else if (server.user || (await panel.submit())) {
         const content = text === entry ? "" : text;
         entry = null;
-        if (isChat || !content) settle(content);
+        if (isChat) settle(content);
         if (content || !label) await send(content);
         if (!isChat) settle(content);
       }

@@ -105,7 +105,7 @@ const serverAt = (base, siteId) => {
       keep(null);
     },
     // Who is signed in may have another role by now.
-    meet: (user) => user && signed && user.kind !== signed.user.kind && keep({ ...signed, user }),
+    meet: (user) => user && user.kind !== signed.user.kind && keep({ ...signed, user }),
     forget: (token) => signed?.access_token === token && keep(null),
     // A picture that the server drew is loaded from where this script came from: the server's
     // public name may be one that this browser cannot reach or this page's policy does not list.
