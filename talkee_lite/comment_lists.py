@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import CommentNotFound, InvalidOrderBy, InvalidPage
 from .models import Caller, Comment, Order, Reply, RoomKey, Status, Viewer
 from .people import People
-from .protocol import comment_fields, dump_json, json_fragment, parse_number
+from .protocol import comment_fields, dump_json, json_fragment, parse_number, reply_fields
 from .store import comments as store
 from .store.database import Database, Snapshot
 from .store.pages import count_pages
-from .store.replies import list_replies, list_replies_of
+from .store.replies import list_answers, list_replies, list_replies_of, shows_held_replies
 from .threads import Own, Reading, Shape, Thread, Threads
 
 MOST_LISTED = 100
@@ -23,6 +24,8 @@ LISTED = 20
 """Comments or replies of a list for which no limit is given."""
 MOST_ASKED = 100
 """Comments whose replies are asked for in one call."""
+LATEST = 10**15 - 1
+"""Milliseconds since 1970, of which a column holds the microseconds: in the year 33658."""
 MOST_TOGETHER = 2 * 1024 * 1024
 """Characters of replies in one answer, as far as each comment's first one is in it."""
 
@@ -37,8 +40,12 @@ class Window:
     after_id: int | None
     from_id: int | None = None
     """As `after_id`, but that one comes too."""
+    replies: int = 0
+    """How many of each comment's replies come along, at most."""
 
 
+RepliesOf = Mapping[int, tuple[int, Sequence[Reply]]]
+"""Comment id → how many replies it has, and the first of them."""
 BY_TIME = (Order.CREATED_AT, Order.CREATED_AT_ASC)
 """The orders of replies, and those in which a list goes on behind an id."""
 
@@ -68,7 +75,10 @@ def parse_window(
     from_id = _number(given, "from_id", 0) or None
     if from_id and (offset or after_id or order not in BY_TIME):
         raise InvalidPage(field="from_id")
-    return Window(order, limit, offset, after_id, from_id)
+    replies = _number(given, "replies", 0, zero=True)
+    if replies > MOST_LISTED:
+        raise InvalidPage(field="replies")
+    return Window(order, limit, offset, after_id, from_id, replies)
 
 
 def parse_of(given: Mapping[str, str]) -> tuple[Sequence[int], int]:
@@ -87,6 +97,17 @@ def parse_of(given: Mapping[str, str]) -> tuple[Sequence[int], int]:
     if limit > MOST_LISTED:
         raise InvalidPage(field="limit")
     return list(dict.fromkeys(number for number in numbers if number)), limit
+
+
+def parse_since(given: Mapping[str, str]) -> int:
+    """The time `since`, which is given in milliseconds since 1970, in microseconds.
+
+    Raises InvalidPage.
+    """
+    since = parse_number(given.get("since", ""), zero=True)
+    if since is None or since > LATEST:
+        raise InvalidPage("since must be a time in milliseconds since 1970.", field="since")
+    return since * 1000
 
 
 def _number(given: Mapping[str, str], field: str, default: int, *, zero: bool = False) -> int:
@@ -117,7 +138,7 @@ class CommentLists:
 
         The beginnings of lists are kept in memory until something on their page changes.
         """
-        shape = Shape(window.order, window.limit)
+        shape = Shape(window.order, window.limit, window.replies)
         if window.offset or window.after_id is not None or window.from_id is not None:
             return await self._read_apart(room, window, viewer)
         thread = self.threads.find(room, shape, self._people.generation)
@@ -127,7 +148,7 @@ class CommentLists:
                 if thread is None:
                     thread = await self._shared(room, shape, reading)
                 if own is None:
-                    own = await self._read_own(room, viewer, thread)
+                    own = await self._read_own(room, viewer, thread, shape)
                     self.threads.keep_own(room, viewer, shape, own, reading)
         if own.sees_held:
             return await self._read_apart(room, window, viewer)
@@ -146,32 +167,33 @@ class CommentLists:
         return thread
 
     async def _read_thread(self, room: RoomKey, shape: Shape) -> Thread:
-        window = Window(shape.order, shape.limit, 0, None)
+        window = Window(shape.order, shape.limit, 0, None, replies=shape.replies)
         async with self._db.snapshot() as snapshot:
-            listed = await self._read(snapshot, room, window, Viewer())
-        return await self._thread(room, listed)
+            read = await self._read(snapshot, room, window, Viewer())
+        return await self._thread(room, *read)
 
-    async def _read_own(self, room: RoomKey, viewer: Viewer, thread: Thread) -> Own:
+    async def _read_own(self, room: RoomKey, viewer: Viewer, thread: Thread, shape: Shape) -> Own:
         async with self._db.snapshot() as snapshot:
             return Own(
                 await store.favourites_of(snapshot, thread.numbers, viewer.user_id),
-                await store.shows_held(snapshot, room, viewer),
+                await store.shows_held(snapshot, room, viewer)
+                or (shape.replies > 0 and await shows_held_replies(snapshot, room, viewer)),
             )
 
     async def _read_apart(self, room: RoomKey, window: Window, viewer: Viewer) -> bytes:
         """A list that is not kept."""
         async with self._db.snapshot() as snapshot:
-            listed = await self._read(snapshot, room, window, viewer)
+            listed, replies = await self._read(snapshot, room, window, viewer)
             likes: Mapping[int, int] = {}
             if viewer.user_id:
                 numbers = [comment.id for comment in listed.comments]
                 likes = await store.favourites_of(snapshot, numbers, viewer.user_id)
-        return (await self._thread(room, listed)).for_caller(likes)
+        return (await self._thread(room, listed, replies)).for_caller(likes)
 
     async def _read(
         self, snapshot: Snapshot, room: RoomKey, window: Window, viewer: Viewer
-    ) -> store.Listed:
-        return await store.list_comments(
+    ) -> tuple[store.Listed, RepliesOf | None]:
+        listed = await store.list_comments(
             snapshot,
             room,
             window.order,
@@ -181,13 +203,25 @@ class CommentLists:
             after_id=window.after_id or window.from_id,
             inclusive=window.from_id is not None,
         )
+        if not window.replies:
+            return listed, None
+        numbers = [comment.id for comment in listed.comments]
+        found = await list_replies_of(
+            snapshot, room, numbers, viewer, limit=window.replies, most=MOST_TOGETHER
+        )
+        return listed, {of: (total, some) for of, (total, some) in found.items() if total}
 
-    async def _thread(self, room: RoomKey, listed: store.Listed) -> Thread:
+    async def _thread(
+        self, room: RoomKey, listed: store.Listed, replies: RepliesOf | None
+    ) -> Thread:
         comments = listed.comments
-        await self._people.load(person for comment in comments for person in comment.people)
+        people = [person for comment in comments for person in comment.people]
+        people += [reply.user_id for _, some in (replies or {}).values() for reply in some]
+        await self._people.load(people)
         generation = self._people.generation
         shown = [(comment.id, self.comment_json(room, comment)) for comment in comments]
-        return Thread(listed.total, listed.revision, shown, generation)
+        tail = None if replies is None else dump_json(self.replies_shown(room, replies))
+        return Thread(listed.total, listed.revision, shown, generation, tail)
 
     def comment_json(self, room: RoomKey, comment: Comment) -> bytes:
         """A comment as JSON. Whoever is named in it must be in memory."""
@@ -196,6 +230,18 @@ class CommentLists:
         creator = json_fragment(self._people.profile(room.site_id, comment.user_id))
         keeper = self._people.brief(comment.kept_by)
         return dump_json(comment_fields(comment, room, creator, keeper))
+
+    def reply_shown(self, room: RoomKey, reply: Reply) -> dict[str, Any]:
+        """A reply as clients see it. Whoever wrote it must be in memory."""
+        creator = json_fragment(self._people.profile(room.site_id, reply.user_id))
+        return reply_fields(reply, creator)
+
+    def replies_shown(self, room: RoomKey, replies: RepliesOf) -> dict[str, Any]:
+        """Replies to several comments as clients see them."""
+        return {
+            str(of): {"total": total, "replies": [self.reply_shown(room, one) for one in some]}
+            for of, (total, some) in replies.items()
+        }
 
     async def get(self, room: RoomKey, comment_id: int, viewer: Viewer) -> Comment:
         """One comment of the page. Raises CommentNotFound."""
@@ -232,7 +278,7 @@ class CommentLists:
 
     async def replies_of(
         self, room: RoomKey, comment_ids: Sequence[int], limit: int, viewer: Viewer
-    ) -> Mapping[int, tuple[int, Sequence[Reply]]]:
+    ) -> RepliesOf:
         """For each of these that a viewer may see on the page: how many replies it has, and the
         first of them, up to `limit`, oldest first; fewer where they are long."""
         async with self._db.snapshot() as snapshot:
@@ -241,6 +287,13 @@ class CommentLists:
             )
         await self._people.load(reply.user_id for _, some in found.values() for reply in some)
         return found
+
+    async def answers(self, room: RoomKey, user_id: int, since: int) -> Sequence[Reply]:
+        """What others replied to somebody on the page behind a time, in microseconds."""
+        async with self._db.snapshot() as snapshot:
+            replies = await list_answers(snapshot, room, user_id, since, MOST_LISTED)
+        await self._people.load(reply.user_id for reply in replies)
+        return replies
 
     async def counts(self, site_id: int, slugs: Sequence[str]) -> dict[str, int]:
         """Slug → how much is published there, for each of `slugs`."""

@@ -28,6 +28,8 @@ class Shape(NamedTuple):
 
     order: Order
     limit: int
+    replies: int = 0
+    """How many of each comment's replies come along."""
 
 
 class Own(NamedTuple):
@@ -42,17 +44,24 @@ class Own(NamedTuple):
 class Thread:
     """One list as JSON, with the places where a caller's favourites stand."""
 
-    __slots__ = ("_pieces", "cost", "generation", "numbers", "revision", "total", "whole")
+    __slots__ = ("_pieces", "_tail", "cost", "generation", "numbers", "revision", "total", "whole")
 
     def __init__(
-        self, total: int, revision: int, comments: Sequence[tuple[int, bytes]], generation: int
+        self,
+        total: int,
+        revision: int,
+        comments: Sequence[tuple[int, bytes]],
+        generation: int,
+        replies: bytes | None = None,
     ) -> None:
-        """`comments`: id and JSON of each, as a visitor sees it. `revision` is that of the page."""
+        """`comments`: id and JSON of each, as a visitor sees it; `replies`: JSON of those that come
+        along. `revision` is that of the page."""
         self.generation = generation
         """Of the profiles in it."""
         self.total = total
         self.revision = revision
         self.numbers = [number for number, _ in comments]
+        self._tail = b"" if replies is None else b',"replies":%b' % replies
         self._pieces: list[tuple[int, bytes, bytes]] = []
         for number, shown in comments:
             before, _, after = shown.partition(_MARK)
@@ -72,7 +81,7 @@ class Thread:
 
     def _joined(self, comments: Iterable[bytes]) -> bytes:
         head = b'{"total":%d,"revision":%d,"comments":[' % (self.total, self.revision)
-        return b"%b%b]}" % (head, b",".join(comments))
+        return b"%b%b]%b}" % (head, b",".join(comments), self._tail)
 
 
 class _Page:

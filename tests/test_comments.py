@@ -468,6 +468,19 @@ async def test_counts_of_many_pages_in_one_call(server: Server) -> None:
     assert (status, answer["data"]) == (200, {})
 
 
+async def test_counts_need_no_preflight(server: Server) -> None:
+    """As `text/plain` a browser sends it at once (Fetch, CORS-safelisted request-header)."""
+    body = b'{"site_id": 1, "slugs": ["/a"]}'
+    for kind, status in (("text/plain;charset=UTF-8", 200), ("application/xml", 415)):
+        headers = {"Content-Type": kind}
+        answer = await server.call("POST", "/api/counts", data=body, headers=headers)
+        assert answer[0] == status
+    # Nothing else is taken so.
+    headers = {"Content-Type": "text/plain"}
+    answer = await server.call("POST", "/api/preview", data=b'{"content": "a"}', headers=headers)
+    assert answer[0] == 415
+
+
 async def test_asking_for_a_page_makes_no_row(server: Server) -> None:
     for n in range(20):
         assert await call(server, "GET", "", page=f"site_id=1&slug=/{n}") == {

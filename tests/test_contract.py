@@ -77,7 +77,7 @@ async def schemathesis(server: Server, folder: Path) -> tuple[str, Path]:
 @pytest.mark.long
 async def test_the_server_keeps_to_its_document(tmp_path: Path) -> None:
     """For more of it: TALKEE_CONTRACT="--max-examples 300 --seed 2"."""
-    config = config_in(tmp_path, auth=AuthConfig(password=True))
+    config = config_in(tmp_path, auth=AuthConfig(password=True, mvm=True))
     async with running(config) as server:
         await furnish(server)
         await server.services.sites.set_sso_secret(1, "s" * 32)

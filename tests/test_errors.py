@@ -18,7 +18,7 @@ from .test_rooms import parse_answer, raw_call
 
 def assert_error(answer: Any, headers: Any, status: int, error: str) -> None:
     """One error answer: all required members, the same status twice, the same id twice."""
-    assert set(answer) - {"field", "suggestion"} == {"code", "error", "msg", "request_id"}
+    assert set(answer) - {"field", "suggestion", "cure"} == {"code", "error", "msg", "request_id"}
     assert (answer["code"], answer["error"]) == (status, error)
     assert isinstance(answer["msg"], str)
     assert answer["msg"].endswith(".")

@@ -154,6 +154,56 @@ async def test_a_guest_becomes_the_account_of_a_new_wallet(
     assert (await enter(server, ann))["id"] == user["id"]
 
 
+# The text that the server writes.
+
+
+async def written(server: Server, account: Any, origin: str | None = ORIGIN) -> tuple[int, JSON]:
+    """Ask for the text that an account has to sign; status and answer."""
+    headers = {"Origin": origin} if origin else {}
+    path, body = "/api/auth/wallet_text", {"account": account}
+    status, answer, _ = await server.call("POST", path, body, headers=headers)
+    return status, answer
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, f"{ORIGIN}:8443", None])
+async def test_the_text_that_the_server_writes_lets_its_page_in(
+    server: Server, ann: LocalAccount, origin: str | None
+) -> None:
+    status, answer = await written(server, ann.address.lower(), origin)
+    assert status == 200
+    text, sent = answer["data"]["text"], answer["data"]["hex"]
+    assert bytes.fromhex(sent.removeprefix("0x")).decode() == text
+    # A wallet shows the address as it is written with its checksum (EIP-55).
+    assert text.split("\n")[1] == ann.address
+    status, answer = await send(server, text, sign(ann, text), origin=origin)
+    assert (status, answer["data"]["user"]["mvm_public_key"]) == (200, ann.address)
+    assert await fails(server, text, sign(ann, text), origin=origin)
+
+
+async def test_each_text_that_the_server_writes_is_another(
+    server: Server, ann: LocalAccount
+) -> None:
+    nonces = {
+        parse((await written(server, ann.address))[1]["data"]["text"]).nonce for _ in range(3)
+    }
+    assert len(nonces) == 3
+
+
+@pytest.mark.parametrize("account", ["", "0x12", "0x" + "g" * 40, "8b" * 20, 7, None])
+async def test_a_text_is_written_for_addresses_alone(server: Server, account: Any) -> None:
+    status, answer = await written(server, account)
+    assert (status, answer["error"]) == (400, "invalid_body")
+
+
+async def test_no_text_is_written_for_other_pages_or_without_wallets(
+    server: Server, ann: LocalAccount, tmp_path: Path
+) -> None:
+    assert (await written(server, ann.address, "https://evil.example"))[0] == 403
+    async with running(config_in(tmp_path / "other")) as plain:
+        status, answer = await written(plain, ann.address, None)
+        assert (status, answer["error"]) == (400, "method_not_offered")
+
+
 async def test_it_is_offered_to_pages(server: Server) -> None:
     _, answer, _ = await server.call("GET", "/api/auth/methods")
     assert {"method": "mvm"} in answer["data"]

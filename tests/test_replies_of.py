@@ -135,3 +135,77 @@ async def test_a_page_that_moved_answers_as_the_one_where_it_is(server: Server) 
         server, "1", page="site_id=1&slug=/posts/2"
     )
     assert (await replies_of(server, "1"))["1"]["total"] == 1
+
+
+# Along with the comments.
+
+
+async def together(
+    server: Server, query: str = "", *, token: str | None = None, replies: int = 100
+) -> JSON:
+    """A list of comments with their replies."""
+    path = f"/api/comments?{PAGE}&order_by=created_at_asc&replies={replies}{query}"
+    status, answer, _ = await server.call("GET", path, token=token)
+    assert status == 200, answer
+    return dict(answer["data"])
+
+
+async def test_a_list_brings_the_oldest_replies_to_its_comments(server: Server) -> None:
+    ann, ben = await server.guest("Ann"), await server.guest("Ben")
+    comments = [await say(server, ann, text) for text in "abc"]
+    for number in range(3):
+        await reply(server, ben, comments[0], f"reply {number}")
+    await reply(server, ann, comments[2])
+    await call(server, "PUT", "/1/fav", token=ben)
+    for token in (None, ben):
+        for query in ("", "&from_id=1", "&offset=2", "&limit=1"):
+            found = await together(server, query, token=token)
+            assert "replies" not in await together_without(server, query, token)
+            replies = found.pop("replies")
+            assert found == await together_without(server, query, token)
+            ids = ",".join(str(one["id"]) for one in found["comments"])
+            wanted = await replies_of(server, ids, token=token)
+            assert replies == {of: some for of, some in wanted.items() if some["total"]}
+    few = await together(server, replies=1)
+    assert [len(some["replies"]) for some in few["replies"].values()] == [1, 1]
+    assert few["replies"]["1"]["total"] == 3
+
+
+async def together_without(server: Server, query: str, token: str | None) -> JSON:
+    """The list alone."""
+    found = await call(server, "GET", f"?order_by=created_at_asc{query}", token=token)
+    return dict(found)
+
+
+async def test_what_is_kept_of_a_list_follows_its_replies(server: Server) -> None:
+    ann, ben = await server.guest("Ann"), await server.guest("Ben")
+    comment = await say(server, ann)
+
+    async def texts(token: str | None = None) -> list[str]:
+        found = (await together(server, token=token))["replies"]
+        return [one["content"] for some in found.values() for one in some["replies"]]
+
+    assert await texts() == await texts(ann) == []
+    first = await reply(server, ben, comment, "first")
+    assert await texts() == await texts(ann) == ["first"]
+    path = f"/{comment['id']}/replies/{first['id']}"
+    await call(server, "PATCH", path, {"content": "changed"}, token=ben)
+    assert await texts() == await texts(ann) == ["changed"]
+    assert (await server.call("PATCH", "/api/me", {"full_name": "Benno"}, token=ben))[0] == 200
+    found = (await together(server))["replies"]["1"]["replies"]
+    assert [one["creator"]["full_name"] for one in found] == ["Benno"]
+    # What waits is for its author and for moderators, also where no comment does.
+    await hold(server)
+    held = await reply(server, ben, comment, "waits")
+    assert held["status"] == "pending"
+    assert await texts() == await texts(ann) == ["changed"]
+    assert await texts(ben) == await texts(await moderator(server)) == ["changed", "waits"]
+    await call(server, "DELETE", path, token=ben)
+    assert await texts() == []
+    assert await texts(ben) == ["waits"]
+
+
+@pytest.mark.parametrize("number", ["-1", "101", "x"])
+async def test_how_many_come_along_has_bounds(server: Server, number: str) -> None:
+    status, answer, _ = await server.call("GET", f"/api/comments?{PAGE}&replies={number}")
+    assert (status, answer["error"], answer["field"]) == (400, "invalid_page", "replies")

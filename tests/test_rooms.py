@@ -676,6 +676,8 @@ async def test_a_refused_origin_is_logged_once_a_minute_with_a_cure_that_cures(
     for _ in range(3):
         answer = await raw_call(server, "/api/slugs?site_id=1&slug=/a", f"Origin: {BLOG}")
         assert answer.status == 403
+        # The page is told, too: its owner sees it there first.
+        assert answer.body["cure"].endswith(f"talkee-lite site set 1 --add-origin {BLOG}")
     lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(lines) == 1
     assert f"site set 1 --add-origin {BLOG}" in lines[0]
@@ -695,6 +697,7 @@ async def test_no_cure_is_offered_for_an_origin_that_no_site_can_list(
     answer = await raw_call(server, "/api/slugs?site_id=1&slug=/a", f"Origin: {origin}")
     assert answer.status == 403
     assert "--add-origin" not in caplog.text
+    assert "cure" not in answer.body
 
 
 async def test_the_cure_names_the_site_that_was_asked_for(

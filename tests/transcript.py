@@ -85,6 +85,7 @@ def chapters() -> list[Chapter]:
             (
                 Call("GET", "/api/auth/methods"),
                 Call("POST", "/api/auth/login", login),
+                Call("POST", "/api/auth/wallet_text", {"account": "0x" + "8b" * 20}),
                 Call("GET", "/api/me", who=me),
                 Call("PATCH", "/api/me", {"full_name": "Jonathan"}, me),
                 Call("POST", "/api/auth/renew", who=me),
@@ -130,6 +131,8 @@ def chapters() -> list[Chapter]:
                 Call("POST", f"{answer}?{PAGE}", {"content": "Not at all", "reply_to": 1}, me),
                 Call("GET", f"{answer}?{PAGE}&order_by=created_at_asc&limit=1"),
                 Call("GET", f"/api/replies?{PAGE}&of=1,9&limit=1"),
+                Call("GET", f"/api/comments?{PAGE}&replies=1"),
+                Call("GET", f"/api/me/answers?{PAGE}&since=0", who=other),
                 Call("PATCH", f"{answer}/1?{PAGE}", {"content": "Thanks!"}, other),
                 Call("DELETE", f"{answer}/1?{PAGE}", who=other),
             ),
@@ -204,7 +207,7 @@ def config_for(folder: Path) -> Config:
         SiteConfig(id=1, name="My blog", origins=("https://blog.example.com",)),
         SiteConfig(id=2, name="Careful", hold_comments="guests"),
     )
-    config = config_in(folder, sites=sites, auth=AuthConfig(password=True))
+    config = config_in(folder, sites=sites, auth=AuthConfig(password=True, mvm=True))
     return replace(config, server=replace(ServerConfig(), public_url="https://talk.example.com"))
 
 
@@ -267,6 +270,8 @@ _VOLATILE = (
     (r'"ts":\d+', '"ts":0'),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r'"(access_token|epoch|request_id|subject|version)":"[^"]*"', r'"\1":""'),
+    (r"Nonce: \w+", "Nonce: "),
+    (r'"hex":"0x\w+"', '"hex":""'),
     (r'"uptime":\d+', '"uptime":0'),
     (r'"mixin_user_id":"[^"]*"', '"mixin_user_id":""'),
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from ..auth import Attempt
+from ..auth import Attempt, Challenges
 from ..closing import REFUSED
 from ..errors import Forbidden, InvalidBody, InvalidSiteId, MethodNotOffered, Unauthorized
 from ..models import Caller, Scope, Site
@@ -25,6 +26,8 @@ from .context import (
     site_if_any,
 )
 from .exchange import Answer, Request
+
+_ACCOUNT = re.compile("0x[0-9a-fA-F]{40}")
 
 
 async def login(request: Request) -> Answer:
@@ -114,6 +117,22 @@ async def _guest_of(request: Request, services: Services) -> Caller | None:
         # It is not what they sign in with; pages send what they have.
         return None
     return caller if caller.user.is_guest else None
+
+
+async def wallet_text(request: Request) -> Answer:
+    """What the wallet of an account has to sign to sign in from the page that asks."""
+    services = services_of(request)
+    check_page(request, services)
+    body = await json_of(request, services.config.limits.max_body_bytes)
+    account = take_text(body, "account")
+    if not _ACCOUNT.fullmatch(account):
+        raise InvalidBody("account must be 0x and 40 hexadecimal digits.", field="account")
+    method = services.logins.get("mvm")
+    if not isinstance(method, Challenges):
+        raise MethodNotOffered("This server does not let people sign in with wallets.")
+    text = method.text_for(account, request.headers.get("origin"))
+    # Wallets want it in hexadecimal digits, too.
+    return answer(services, {"text": text, "hex": f"0x{text.encode().hex()}"})
 
 
 async def renew(request: Request) -> Answer:

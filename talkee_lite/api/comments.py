@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..comment_lists import BY_TIME, MOST_COUNTED, parse_of, parse_window
+from ..comment_lists import BY_TIME, MOST_COUNTED, parse_of, parse_since, parse_window
 from ..errors import CommentNotFound, InvalidBody, ReplyNotFound, Unauthorized
 from ..keeping import checked_id
 from ..models import Caller, Comment, Reply, RoomKey, Status
@@ -13,7 +13,6 @@ from ..protocol import (
     json_fragment,
     parse_number,
     parse_object,
-    reply_fields,
     take_optional_text,
     take_text,
 )
@@ -26,6 +25,7 @@ from .context import (
     bearer_of,
     body_of,
     caller_of,
+    json_of,
     learning_of,
     page_of,
     query_of,
@@ -169,11 +169,17 @@ async def list_replies_of(request: Request) -> Answer:
     comment_ids, limit = parse_of(query_of(request))
     viewer = services.comments.viewer(caller, room.site_id)
     found = await services.comments.replies_of(room, comment_ids, limit, viewer)
-    shown = {
-        str(comment_id): {"total": total, "replies": [_reply(services, room, one) for one in some]}
-        for comment_id, (total, some) in found.items()
-    }
-    return answer(services, {"replies": shown})
+    return answer(services, {"replies": services.comments.replies_shown(room, found)})
+
+
+async def list_answers(request: Request) -> Answer:
+    """What others replied to the one who asks, below one page, since a time."""
+    services = services_of(request)
+    room = page_of(request, services)
+    caller = await caller_of(request, services)
+    since = parse_since(query_of(request))
+    replies = await services.comments.answers(room, caller.user.id, since)
+    return answer(services, {"replies": [_reply(services, room, reply) for reply in replies]})
 
 
 async def post_reply(request: Request) -> Answer:
@@ -244,7 +250,8 @@ async def preview(request: Request) -> Answer:
 async def count(request: Request) -> Answer:
     """How much is published on some pages of a site."""
     services = services_of(request)
-    fields = parse_object(await body_of(request, services.config.limits.max_body_bytes))
+    # Pages may call it what needs no preflight: there is nothing to protect.
+    fields = await json_of(request, services.config.limits.max_body_bytes, "text/plain")
     site_id, slugs = fields.get("site_id"), fields.get("slugs")
     if type(site_id) is not int:
         raise InvalidBody("site_id must be a number.", field="site_id")
@@ -296,8 +303,7 @@ def _comment(services: Services, room: RoomKey, comment: Comment) -> Any:
 
 
 def _reply(services: Services, room: RoomKey, reply: Reply) -> dict[str, Any]:
-    creator = services.people.profile(room.site_id, reply.user_id)
-    return reply_fields(reply, json_fragment(creator))
+    return services.comments.reply_shown(room, reply)
 
 
 def _answer_new(services: Services, shown: Any, repeated: bool) -> Answer:

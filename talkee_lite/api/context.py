@@ -122,6 +122,7 @@ PARAMETERS = frozenset(
     {
         *("site_id", "slug", "filter", "before", "after", "limit"),
         *("offset", "after_id", "from_id", "order_by", "of", "comment", "reply", "key", "q"),
+        *("replies", "since"),
     }
 )
 _MOST_CACHED = 512
@@ -265,12 +266,12 @@ def is_own_page(request: Request, services: Services) -> bool:
     return services.sites.is_own(headers.get("origin", ""), headers.get("host", ""))
 
 
-async def body_of(request: Request, most: int) -> bytes:
-    """The request's JSON body, unparsed, of at most `most` bytes.
+async def body_of(request: Request, most: int, *types: str) -> bytes:
+    """The request's JSON body, unparsed, of at most `most` bytes; `types` it may be called too.
 
     Raises UnsupportedMediaType, TooLarge or RequestTimeout.
     """
-    if media_type_of(request) != "application/json":
+    if media_type_of(request) not in ("application/json", *types):
         raise UnsupportedMediaType
     return await request.read(most, _BODY_SECONDS)
 
@@ -297,9 +298,9 @@ async def form_of(request: Request, most: int) -> dict[str, str]:
     return dict(reversed(pairs))
 
 
-async def json_of(request: Request, most: int) -> dict[str, Any]:
+async def json_of(request: Request, most: int, *types: str) -> dict[str, Any]:
     """The request's body as a JSON object. Raises what `body_of` does, and InvalidBody."""
-    return parse_object(await body_of(request, most))
+    return parse_object(await body_of(request, most, *types))
 
 
 def address_of(request: Request, services: Services) -> str:

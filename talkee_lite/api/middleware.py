@@ -12,7 +12,7 @@ from ..config import normal_origin
 from ..errors import InternalError, MethodNotAllowed, OriginNotAllowed, Refused
 from ..logs import log_event, short_address
 from ..protocol import dump_json, parse_number
-from .context import Services, address_of, answer_bytes, query_of
+from .context import address_of, answer_bytes, query_of
 from .exchange import Answer, Handler, Request
 
 _log = logging.getLogger("talkee_lite.http")
@@ -81,9 +81,11 @@ async def respond(request: Request, handler: Handler) -> Answer:
         )
         refusal = InternalError()
     if refusal is not None:
-        answer = (request.explain or error_answer)(refusal, request.id)
         if isinstance(refusal, OriginNotAllowed):
-            _report_origin(request)
+            cure = _cure(request)
+            refusal.extra = {"cure": f"On the server: {cure}"} if cure else {}
+            _report_origin(request, cure)
+        answer = (request.explain or error_answer)(refusal, request.id)
     _finish(request, answer, refusal, started)
     return answer
 
@@ -137,22 +139,26 @@ def _preflight(request: Request) -> Answer:
     )
 
 
-def _cure(origin: str, site_id: str, services: Services) -> str | None:
+def _site_asked_for(request: Request) -> str:
+    return request.headers.get("x-talkee-site-id") or query_of(request).get("site_id", "1")
+
+
+def _cure(request: Request) -> str | None:
     """What the owner does to let the page in; None for an origin that no site can list."""
     try:
         # Whatever a client sends must be safe to paste into a shell.
-        listed = normal_origin(origin)
+        listed = normal_origin(request.headers.get("origin", ""))
     except ValueError:
         return None
-    sites = services.sites.all()
-    number = parse_number(site_id)
+    sites = request.services.sites.all()
+    number = parse_number(_site_asked_for(request))
     site = next((site for site in sites if site.id == number), sites[0])
     if site.from_settings:
         return f"add {listed} to origins of [[sites]] id = {site.id} in the settings and restart"
     return f"talkee-lite site set {site.id} --add-origin {listed}"
 
 
-def _report_origin(request: Request) -> None:
+def _report_origin(request: Request, cure: str | None) -> None:
     """Tell the owner, once a minute for each origin, what would let that page in."""
     services = request.services
     origin = request.headers.get("origin", "")
@@ -163,14 +169,12 @@ def _report_origin(request: Request) -> None:
     if len(reported) >= _MOST_REPORTED:
         reported.clear()
     reported[origin] = now
-    site_id = request.headers.get("x-talkee-site-id") or query_of(request).get("site_id", "1")
-    cure = _cure(origin, site_id, services)
     log_event(
         _log,
         logging.WARNING,
         "origin not allowed",
         id=request.id,
         origin=origin[:200],
-        site=site_id[:16],
+        site=_site_asked_for(request)[:16],
         cure=cure,
     )

@@ -60,6 +60,15 @@ class Registers(Protocol):
         """Choose for somebody who forgot; what was chosen, and their sessions, which end."""
 
 
+@runtime_checkable
+class Challenges(Protocol):
+    """A way to sign in by signing a text, which the server can write."""
+
+    def text_for(self, account: str, origin: str | None) -> str:
+        """What the owner of `account`, 0x and 40 hexadecimal digits, has to sign on a page of
+        `origin`; None: of this server. Raises SignInFailed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What ways to sign in may work with. What they open they close by `exits`."""

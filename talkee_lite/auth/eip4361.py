@@ -98,6 +98,18 @@ def parse(text: str) -> SignInText:
     )
 
 
+def write(domain: str, uri: str, address: str, *, nonce: str, issued_at: int) -> str:
+    """A text by which the owner of `address` signs in to `domain`; the time is in microseconds."""
+    time = (_EPOCH + timedelta(microseconds=issued_at)).isoformat(timespec="milliseconds")
+    lines = (
+        *(f"{domain} wants you to sign in with your Ethereum account:", address, ""),
+        *("Sign in to write here.", ""),
+        *(f"URI: {uri}", "Version: 1", "Chain ID: 1", f"Nonce: {nonce}"),
+        f"Issued At: {time.replace('+00:00', 'Z')}",
+    )
+    return "\n".join(lines)
+
+
 def _value(parts: dict[str, Node], name: str) -> str:
     return parts[name].value if name in parts else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -11,6 +12,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_keys.constants import SECPK1_N
 from eth_keys.exceptions import BadSignature
+from eth_utils.address import to_checksum_address
 
 from ..clock import SECOND
 from ..config import normal_origin
@@ -20,7 +22,7 @@ from ..protocol import take_text
 from ..signing_in import Once, Proof, SignedIn
 from . import Attempt, Parts
 from .aside import Aside
-from .eip4361 import SignInText, parse
+from .eip4361 import SignInText, parse, write
 
 MOST_NONCE = 128
 _OLDEST = 600 * SECOND
@@ -52,8 +54,22 @@ class Mvm:
         proof = await self._aside.run(partial(_prove, text, signature, origin, self._clock()))
         return await self._sign_ins.admit(proof, attempt.entry)
 
+    def text_for(self, account: str, origin: str | None) -> str:
+        """What the wallet of an address has to sign on a page of `origin` (EIP-4361).
+
+        Raises SignInFailed where the page has no host.
+        """
+        page = _origin(origin or self._public_url)
+        return write(
+            page.netloc,
+            page.geturl(),
+            to_checksum_address(account),
+            nonce=secrets.token_hex(16),
+            issued_at=self._clock(),
+        )
+
     def describe(self, site: Site | None) -> dict[str, Any]:
-        """The page makes the text itself."""
+        """A page needs nothing to begin."""
         return {}
 
 

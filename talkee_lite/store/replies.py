@@ -180,6 +180,41 @@ async def list_replies_of(
     return found
 
 
+async def shows_held_replies(snapshot: Snapshot, room: RoomKey, viewer: Viewer) -> bool:
+    """Whether a viewer sees replies on a page that others do not."""
+    row = await snapshot.fetch_one(
+        "select 1 from replies as r cross join comments as c on c.id = r.comment_id"
+        f" where r.status = 'pending' and c.page_id = {PAGE_ID}"
+        " and (r.user_id = :user_id or :sees_held) limit 1",
+        where(room, user_id=viewer.user_id, sees_held=int(viewer.sees_held)),
+    )
+    return row is not None
+
+
+# What a person wrote on a page, and what others replied to just that.
+_ANSWERS = f"""
+    with mine as (
+        select id as of, 0 as reply_to from comments
+        where user_id = :user_id and page_id = {PAGE_ID}
+        union all select q.comment_id, q.id from replies as q
+        cross join comments as c on c.id = q.comment_id
+        where q.user_id = :user_id and c.page_id = {PAGE_ID}
+    )
+    select {REPLY} from mine cross join replies as r
+        on r.comment_id = mine.of and r.created_at > :since and r.status = 'published'
+    where r.reply_to = mine.reply_to and r.user_id != :user_id
+    order by r.created_at, r.id limit :limit
+"""
+
+
+async def list_answers(
+    snapshot: Snapshot, room: RoomKey, user_id: int, since: int, limit: int
+) -> Sequence[Reply]:
+    """What others replied to a person on a page behind a time, oldest first, and how."""
+    given = where(room, user_id=user_id, since=since, limit=limit)
+    return [reply_of(row) for row in await snapshot.fetch(_ANSWERS, given)]
+
+
 async def list_held_of(db: Database, site_id: int, most: int) -> Sequence[Row]:
     """What waits for approval on a site, comments and replies together, oldest first.
 

@@ -214,7 +214,8 @@ async def test_a_wallet_signs_in_and_is_the_same_person_each_time(blog: Blog, ta
 
     async def sign(text: str, address: str) -> str:
         assert address == account.address
-        return "0x" + bytes(account.sign_message(encode_defunct(text=text)).signature).hex()
+        signed = account.sign_message(encode_defunct(hexstr=text))
+        return "0x" + bytes(signed.signature).hex()
 
     person = await tabs.person()
     await person.expose_function("sign", sign)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...chat import MOST_LISTED as MOST_MESSAGES
-from ...comment_lists import BY_TIME, MOST_ASKED, MOST_LISTED
+from ...comment_lists import BY_TIME, LATEST, MOST_ASKED, MOST_LISTED
 from ...errors import (
     AlreadyKept,
     Banned,
@@ -206,6 +206,11 @@ OPERATIONS: dict[Handler, Operation] = {
         (
             *WINDOW,
             Parameter("from_id", NUMBER, "In the orders of time: begin with this one."),
+            Parameter(
+                "replies",
+                number(0, MOST_LISTED, default=0),
+                "How many of the oldest replies to each comment come along.",
+            ),
             Parameter("order_by", text(enum=list(Order), default=Order.FAVOR_COUNT)),
         ),
         errors=LISTING_ERRORS,
@@ -250,6 +255,19 @@ OPERATIONS: dict[Handler, Operation] = {
         (
             *WINDOW,
             Parameter("order_by", text(enum=list(BY_TIME), default=BY_TIME[0])),
+        ),
+        errors=LISTING_ERRORS,
+    ),
+    comments.list_answers: Operation(
+        data(ref("Answers")),
+        (PAGE, TOKEN),
+        (
+            Parameter(
+                "since",
+                number(0, LATEST, examples=[0]),
+                "Those behind this time, in milliseconds since 1970.",
+                required=True,
+            ),
         ),
         errors=LISTING_ERRORS,
     ),
@@ -338,6 +356,12 @@ OPERATIONS: dict[Handler, Operation] = {
         (NO_PAGE,),
         (replace(SITE_ID, required=False, about="The site whose page asks."),),
         errors=(InvalidSiteId, SiteNotFound),
+    ),
+    auth.wallet_text: Operation(
+        data(ref("WalletText")),
+        (NO_PAGE,),
+        body=ref("WalletAccount"),
+        errors=(MethodNotOffered, SignInFailed),
     ),
     users.get_me: Operation(data(ref("User")), (NO_PAGE, TOKEN)),
     users.change_me: Operation(

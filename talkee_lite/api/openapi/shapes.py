@@ -133,6 +133,13 @@ def _requests(config: Config) -> dict[str, Schema]:
             username=USERNAME
             | {"description": "For an account that has none, by who came by an admin's link."},
         ),
+        "WalletAccount": record(
+            account=text(
+                *(42, 42),
+                pattern="^0x[0-9a-fA-F]{40}$",
+                examples=["0x8bb493BAA7B418133DC02D3bf7C02016f5337Bc8"],
+            )
+        ),
         "Logout": record("everywhere", everywhere=FLAG | {"default": False}),
         "Name": record(full_name=NAME),
         "Leaving": record(
@@ -266,16 +273,23 @@ def _answers(config: Config) -> dict[str, Schema]:
     )
     if config.compat.legacy_clients:
         messages = {"oneOf": [messages, array(ref("Message"))]}
+    replies_of = {
+        "type": "object",
+        "description": "By the comments' ids, of those that are there; oldest first.",
+        "additionalProperties": ref("Replies"),
+        "examples": [{}],
+    }
     return {
         "Milliseconds": number(0, description="The server's time, in ms since 1970."),
         "Error": record(
-            *("field", "suggestion"),
+            *("field", "suggestion", "cure"),
             code=number(400, 599, description="The HTTP status."),
             error=text(enum=list(dict.fromkeys(kind.code for kind in all_refusals()))),
             msg=text(1, description="A sentence for a person."),
             request_id=text(1, description="Also in the server's log."),
             field=text(1, description="The one field or parameter at fault."),
             suggestion=text(1, description="A name that can be used instead."),
+            cure=text(1, description="What the owner does to let the page in."),
         ),
         "User": record(**_USER),
         "Person": record(
@@ -309,6 +323,7 @@ def _answers(config: Config) -> dict[str, Schema]:
         "Methods": array(
             record(method=text(1, examples=["guest"])) | {"additionalProperties": True}
         ),
+        "WalletText": record(text=text(1), hex=text(2, pattern="^0x[0-9a-f]+$")),
         "Message": record("status", **MESSAGE_FIELDS),
         "Messages": messages,
         "MessageDeletion": record(
@@ -341,7 +356,13 @@ def _answers(config: Config) -> dict[str, Schema]:
             kept_by={"oneOf": [record(id=ID, full_name=text(0, MAX_NAME)), NOTHING]}
             | {"description": "Who kept it, where it was kept from a chat."},
         ),
-        "Comments": record(total=COUNT, revision=COUNT, comments=array(ref("Comment"))),
+        "Comments": record(
+            "replies",
+            total=COUNT,
+            revision=COUNT,
+            comments=array(ref("Comment")),
+            replies=replies_of | {"description": "Where they are asked for."},
+        ),
         "Reply": record(
             id=ID,
             user_id=ID,
@@ -359,14 +380,8 @@ def _answers(config: Config) -> dict[str, Schema]:
             said_at=SAID_AT,
         ),
         "Replies": record(total=COUNT, replies=array(ref("Reply"))),
-        "RepliesOf": record(
-            replies={
-                "type": "object",
-                "description": "By the comments' ids, of those that are there; oldest first.",
-                "additionalProperties": ref("Replies"),
-                "examples": [{}],
-            }
-        ),
+        "Answers": record(replies=array(ref("Reply"))),
+        "RepliesOf": record(replies=replies_of),
         "Preview": record(content_html=text()),
         "Counts": {
             "type": "object",
