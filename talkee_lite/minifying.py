@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,11 @@ from .logs import log_event
 _log = logging.getLogger("talkee_lite.files")
 
 _SECONDS = 10.0
+# The minifier moves a pattern to the front of the declarations that it joins, before those that
+# the pattern's value needs (github.com/tdewolff/minify/issues/958). It joins only what begins with
+# the same word; afterwards the shorter one is as good for all.
+_PATTERN = re.compile(r"\b(?:const|let)(?=\s*[{[])")
+_NAME = re.compile(r"\bconst(?=\s+[\w$])")
 _TYPES = {"css": "text/css", "js": "application/javascript"}
 # It is told where the server finds its packages, which an isolated Python would not know.
 _CHILD = """
@@ -40,7 +46,10 @@ def minified(texts: Mapping[str, str], seconds: float = _SECONDS) -> dict[str, s
         return dict(texts)
     asked = {
         "path": sys.path,
-        "texts": [(name, _TYPES[name.rpartition(".")[2]], text) for name, text in texts.items()],
+        "texts": [
+            (name, _TYPES[name.rpartition(".")[2]], _kept_in_order(name, text))
+            for name, text in texts.items()
+        ],
     }
     try:
         done = subprocess.run(
@@ -61,6 +70,14 @@ def minified(texts: Mapping[str, str], seconds: float = _SECONDS) -> dict[str, s
     except (OSError, ValueError) as error:
         reason = str(error)
     else:
-        return {name: str(made[name]) for name in texts}
+        return {name: _with_let(name, str(made[name])) for name in texts}
     log_event(_log, logging.INFO, "files_not_minified", reason=reason)
     return dict(texts)
+
+
+def _kept_in_order(name: str, text: str) -> str:
+    return _PATTERN.sub("const", _NAME.sub("let", text)) if name.endswith(".js") else text
+
+
+def _with_let(name: str, text: str) -> str:
+    return _PATTERN.sub("let", text) if name.endswith(".js") else text
