@@ -5,13 +5,17 @@ function, so that a minifier may shorten every name in it. What other parts need
 one array, whose name is the mark of this build: a page that has been open since before an update
 may ask for a new part beside its old one, and finds that what the new one needs is not there. What
 is imported when it is needed keeps its name.
+
+A minifier leaves the names of properties as they are, which others may use. For those that are said
+to be the modules' own a letter stands in the parts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import string
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
@@ -20,6 +24,7 @@ _EXPORT = re.compile(r"export (?=(?:const|(?:async )?function|class) [\w$])", re
 # Statements begin their lines; inside of functions there are none of these.
 _STATEMENT = re.compile(r"^[ \t]*(?:import|export)\b(?![ \t]*[.(])", re.ASCII | re.MULTILINE)
 _DYNAMIC = re.compile(r"""\bimport\(\s*(["'`])(.*?)\1""", re.ASCII)
+_COMMENT = re.compile(r"(?:^|(?<=\s))//.*", re.MULTILINE)
 _DECLARATION = re.compile(
     r"^(?:export )?(?:(?:const|let|var) +|(?:async +)?function *\*? *|class +)"
     r"([\w$]+)?(?=([ \t]*,)?)",
@@ -82,8 +87,12 @@ class _Module:
         return JoinError(f"{self.name}:{self.text.count(chr(10), 0, at) + 1}: {words}")
 
 
-def join(texts: Mapping[str, str], parts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def join(
+    texts: Mapping[str, str], parts: Mapping[str, Sequence[str]], own: Sequence[str] = ()
+) -> dict[str, str]:
     """The text of each part; `texts` holds the modules' by name, `parts` the modules of each part.
+
+    `own`: names of properties, 26 at most, that nothing but these modules uses.
 
     A part exports what other parts import of it, and all exports of the module that has its name
     and of those that others import when they need them (`import("./quotes.js")`, which then asks
@@ -91,6 +100,7 @@ def join(texts: Mapping[str, str], parts: Mapping[str, Sequence[str]]) -> dict[s
     parts; when it needs them, from other parts alone. Raises JoinError.
     """
     modules = {name: _Module(name, text) for name, text in texts.items()}
+    shortened = _Shortened(own, modules.values())
     part_of: dict[str, str] = {}
     for part, names in parts.items():
         for name in names:
@@ -115,10 +125,10 @@ def join(texts: Mapping[str, str], parts: Mapping[str, Sequence[str]]) -> dict[s
     for name in {*parts, *(of for module in modules.values() for of in module.later)}:
         if name in modules:
             named[part_of[name]] |= modules[name].exports
-    mark = "v" + hashlib.sha256(repr((sorted(texts.items()), parts)).encode()).hexdigest()[:6]
+    mark = "v" + hashlib.sha256(repr((sorted(texts.items()), parts, own)).encode()).hexdigest()[:6]
     return {
         part: _written(
-            [_asking_parts(modules[name].body, part_of) for name in names],
+            [shortened.body(_asking_parts(modules[name].body, part_of)) for name in names],
             {
                 of: [name if name in need else "" for name in shared[of]]
                 for of, need in needs[part].items()
@@ -129,6 +139,37 @@ def join(texts: Mapping[str, str], parts: Mapping[str, Sequence[str]]) -> dict[s
         )
         for part, names in parts.items()
     }
+
+
+class _Shortened:
+    """Letters for names of properties. Where one is a variable's name too, that goes along."""
+
+    def __init__(self, own: Sequence[str], modules: Collection[_Module]) -> None:
+        self._letters = dict(zip(own, string.ascii_uppercase, strict=False))
+        if len(self._letters) < len(own):
+            raise JoinError("There are more names than letters, or one stands there twice")
+        for name, letter in self._letters.items():
+            is_used = False
+            for module in modules:
+                if name in module.exports:
+                    raise module.error(module.names[name], f"{name} is an export")
+                text = _COMMENT.sub(lambda found: " " * len(found[0]), module.text)
+                for found in _whole(name, letter).finditer(text):
+                    around = text[max(0, found.start() - 1) : found.end() + 1]
+                    if found[0] == letter or re.search("""[-"'`/]""", around):
+                        raise module.error(found.start(), f"{found[0]} stands in {around}")
+                    is_used = True
+            if not is_used:
+                raise JoinError(f"There is no property {name}")
+
+    def body(self, text: str) -> str:
+        """A module's text with letters."""
+        names = _whole(*self._letters)
+        return names.sub(lambda found: self._letters[found[0]], text) if self._letters else text
+
+
+def _whole(*names: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w$])(?:{'|'.join(map(re.escape, names))})(?![\w$])", re.ASCII)
 
 
 def _asking_parts(body: str, part_of: Mapping[str, str]) -> str:

@@ -321,7 +321,70 @@ def test_every_module_is_there_and_stands_in_one_part(
         join({"a.js": "", "b.js": ""}, parts)
 
 
+# Names of properties.
+
+BOXES = {
+    "box.js": """// A box: its `width` and "its area".
+export const box = (width, height) => ({ width, height, area: () => width * height });
+""",
+    "chat.js": """import { box } from "./box.js";
+
+export const mount = async () => {
+  const { width, ...rest } = box(3, 4);
+  const widths = [{ width: width + 1 }];
+  const text = `${widths[0].width} ${box(2, 2)?.area()}`;
+  return [width, rest.height, rest.width ?? "none", text];
+};
+""",
+}
+
+
+def test_a_letter_stands_for_a_property_of_the_modules_own(tmp_path: Path) -> None:
+    parts = {"box.js": ["box.js"], "chat.js": ["chat.js"]}
+    joined = join(BOXES, parts, ["width", "area"])
+    small = minified(joined)
+    for name, texts in {"plain": BOXES, "joined": joined, "small": small}.items():
+        assert node(tmp_path / name, texts) == [3, 4, "none", "4 4"]
+    assert not re.search(r"\b(?:width|area)\b", "".join(small.values()))
+    assert ".height" in small["chat.js"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('export const f = (a) => a.width + a["width"];', 'width stands in "width"'),
+        ("export const f = (a) => a.width + `width`;", "width stands in `width`"),
+        ("export const f = (a) => a.width + make('p.x-width');", "width stands in -width'"),
+        ("export const f = (A) => A.width;", "A stands in (A)"),
+        ("export const f = ({ A, width }) => A + width;", "A stands in  A,"),
+        ("export const width = 1;", "width is an export"),
+    ],
+)
+def test_a_letter_stands_for_nothing_else(text: str, wrong: str) -> None:
+    with pytest.raises(JoinError, match=rf"^a\.js:2: {re.escape(wrong)}$"):
+        join({"a.js": f"// A width is a length.\n{text}\n"}, {"a.js": ["a.js"]}, ["width"])
+
+
+def test_a_property_that_a_letter_stands_for_is_there() -> None:
+    texts, parts = {"a.js": "export const f = (a) => a.b; // width"}, {"a.js": ["a.js"]}
+    with pytest.raises(JoinError, match="There is no property width"):
+        join(texts, parts, ["width"])
+    for own in (["b", "b"], [*"abcdefghijklmnopqrstuvwxyz", "aa"]):
+        with pytest.raises(JoinError, match="more names than letters, or one stands there twice"):
+            join(texts, parts, own)
+
+
 # The widget itself.
+
+
+def test_no_text_of_the_widget_changes_by_the_letters() -> None:
+    modules = {file.name: file.read_text() for file in WIDGET.glob("*.js")}
+    whole, short = (minified(join(modules, widget.PARTS, own)) for own in ((), widget.OWN))
+    for name in widget.PARTS:
+        assert len(short[name]) < len(whole[name])
+        texts, same = (re.findall(r'"[^"]*"', made[name]) for made in (whole, short))
+        assert texts == same
+        assert len(texts) > 100
 
 
 def test_every_module_of_the_widget_stands_in_a_part() -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from .files import File, content_type_of
+from .files import File, content_type_of, dense_gzip
 
 FILES = (
     *("talkee.js", "thread.css", "welcome.css", "welcome.js"),
@@ -19,9 +19,12 @@ FILES = (
 class Bundle:
     """Files that are made together, of modules and of what is sent by itself."""
 
-    def __init__(self, parts: Mapping[str, Sequence[str]], styles: Sequence[str]) -> None:
+    def __init__(
+        self, parts: Mapping[str, Sequence[str]], styles: Sequence[str], own: Sequence[str] = ()
+    ) -> None:
         self._parts = parts
         self._styles = styles
+        self._own = own
         self._made: dict[str, File] | None = None
         self._making: asyncio.Future[dict[str, File]] | None = None
         # A process may have several loops, one after the other or side by side.
@@ -61,8 +64,9 @@ class Bundle:
         }
         texts = {name: (web / name).read_text("utf-8") for name in FILES}
         texts |= {f"widget/{name}": (widget / name).read_text("utf-8") for name in self._styles}
-        texts |= {f"widget/{name}": text for name, text in join(modules, self._parts).items()}
+        parts = join(modules, self._parts, self._own)
+        texts |= {f"widget/{name}": text for name, text in parts.items()}
         return {
-            name: File(text.encode(), content_type_of(name))
+            name: File(text.encode(), content_type_of(name), dense_gzip(text.encode()))
             for name, text in minified(texts).items()
         }

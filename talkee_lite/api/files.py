@@ -30,18 +30,31 @@ class File:
 
     __slots__ = ("_gzip", "body", "content_type", "etag")
 
-    def __init__(self, body: bytes, content_type: str) -> None:
+    def __init__(self, body: bytes, content_type: str, gzip: bytes | None = None) -> None:
         self.body = body
         self.content_type = content_type
         self.etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-        self._gzip: bytes | None = None
+        self._gzip = gzip
 
     def gzip(self) -> bytes:
         """The body as gzip (RFC 1952), made when somebody first asks for it."""
         if self._gzip is None:
-            # 31: a gzip header without a name and a time, the same in each process.
-            self._gzip = zlib.compress(self.body, 9, 31)
+            self._gzip = plain_gzip(self.body)
         return self._gzip
+
+
+def plain_gzip(body: bytes) -> bytes:
+    """As gzip, fast; its header has no name and no time, so that it is the same in each process."""
+    return zlib.compress(body, 9, 31)
+
+
+def dense_gzip(body: bytes) -> bytes:
+    """As gzip that took some time to find, some 3 % smaller, where the package is installed."""
+    try:
+        from zopfli.gzip import compress
+    except ImportError:
+        return plain_gzip(body)
+    return bytes(compress(body))
 
 
 class Folder:

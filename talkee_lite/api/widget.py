@@ -14,20 +14,36 @@ from .files import Folder, answer_packed
 
 PARTS: Mapping[str, Sequence[str]] = {
     "comments.js": (
-        *("dom.js", "server.js", "link.js", "words.js", "view.js"),
-        *("thread.js", "comments.js"),
+        *("thread.js", "dom.js", "server.js", "link.js", "words.js", "view.js", "comments.js"),
     ),
-    "chat.js": ("wallet.js", "sign-in.js", "composer.js", "acts.js", "room.js", "chat.js"),
-    "quotes.js": ("quotes.js",),
+    "chat.js": (
+        *("room.js", "wallet.js", "sign-in.js", "composer.js", "chat.js", "acts.js", "quotes.js"),
+    ),
 }
 """What pages load, and the modules in `web/widget/` that each part is made of.
 
-The first shows comments; the second comes when somebody writes, or opens the chat; the third
-when somebody selects a passage of the article, or a comment is about one.
+The first shows comments; the second comes when somebody writes, opens the chat, or selects a
+passage of the article, or when a comment is about one.
 """
+OWN: Sequence[str] = (
+    *("element", "fail", "hasMore", "draw", "query", "items", "posted", "extend", "forget"),
+    *(
+        "attempt",
+        "early",
+        "hasOlder",
+        "isStaff",
+        "siteId",
+        "picture",
+        "isFresh",
+        "draftOf",
+        "until",
+    ),
+    *("hear", "isNewest", "pathOf", "explain", "paint", "insert", "onPerson", "options"),
+)
+"""Properties that they alone use: pages load a letter for each."""
 STYLES: Sequence[str] = ("look.css",)
 NAMES = frozenset([*PARTS, *STYLES])
-BUNDLE = Bundle(PARTS, STYLES)
+BUNDLE = Bundle(PARTS, STYLES, OWN)
 WORDS = Folder(files("talkee_lite") / "web" / "widget" / "words")
 
 # Letters, digits and hyphens, as RFC 5646 has them, in the length that its section 4.4.1 counts on.

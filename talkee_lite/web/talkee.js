@@ -4,7 +4,8 @@
 (() => {
   "use strict";
 
-  const base = new URL(".", document.currentScript.src).href;
+  const { src, dataset } = document.currentScript;
+  const base = new URL(".", src).href;
   const isLocal = location.protocol === "http:" && isSecureContext; // localhost, by any name
   const all = (selector) => [...document.querySelectorAll(selector)];
 
@@ -27,13 +28,14 @@
   const pagePath = () => readable(pageUrl().pathname);
 
   const sheet = new CSSStyleSheet();
-  sheet.replaceSync(`:host(:not([hidden])) { display: block !important; width: -moz-available; width: -webkit-fill-available; }
-:host(:not([data-loaded], [launcher])) { min-height: var(--talkee-reserve, 18em) !important; }
-:host(talkee-chat:not([data-loaded], [launcher])) { min-height: var(--talkee-height, 30em) !important; }
-:host > button { position: fixed; z-index: var(--talkee-z, 2147483000); right: max(20px, env(safe-area-inset-right)); bottom: max(20px, env(safe-area-inset-bottom));
-width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; cursor: pointer; background: var(--talkee-accent, #2a6a51); color: var(--talkee-on-accent, #fff); }
-:host > button::before { content: ""; display: block; width: 22px; height: 15px; margin: auto; border: 2px solid; border-radius: 7px 7px 7px 0; }
-@media print { :host > button { display: none; } }`);
+  // Minifiers leave it as it is.
+  sheet.replaceSync(`:host(:not([hidden])){display:block!important;width:-moz-available;width:-webkit-fill-available}
+:host(:not([data-loaded],[launcher])){min-height:var(--talkee-reserve,18em)!important}
+:host(talkee-chat:not([data-loaded],[launcher])){min-height:var(--talkee-height,30em)!important}
+:host>button{position:fixed;z-index:var(--talkee-z,2147483000);right:max(20px,env(safe-area-inset-right));bottom:max(20px,env(safe-area-inset-bottom));
+width:56px;height:56px;border:1px solid transparent;border-radius:28px;cursor:pointer;background:var(--talkee-accent,#2a6a51);color:var(--talkee-on-accent,#fff)}
+:host>button::before{content:"";display:block;width:22px;height:15px;margin:auto;border:2px solid;border-radius:7px 7px 7px 0}
+@media print{:host>button{display:none}}`);
 
   const near = new IntersectionObserver(
     (entries) => entries.forEach(({ isIntersecting, target }) => isIntersecting && target.load()),
@@ -41,22 +43,20 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
   );
 
   class Part extends HTMLElement {
-    static observedAttributes = ["site-id", "slug", "lang", "theme", "heading", "invite", "article", "quotes"];
+    static observedAttributes = ["site-id", "slug", "lang", "theme", "heading", "invite", "article", "quotes", "sso"];
 
     connectedCallback() {
       clearTimeout(this.leaving);
-      if (this.isBegun) return; // it was only moved
+      if (this.slug) return; // it was only moved
       if (!this.shadowRoot) this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
       this.begin();
     }
 
     begin() {
       this.slug = readable(this.getAttribute("slug") || "") || pagePath();
-      this.isBegun = true;
       if (this.hasAttribute("launcher")) {
         const button = document.createElement("button");
-        Object.assign(button, { type: "button", ariaLabel: "Chat", onclick: () => this.load() });
-        button.setAttribute("part", "launcher");
+        Object.assign(button, { type: "button", part: "launcher", ariaLabel: "Chat", onclick: () => this.load() });
         this.shadowRoot.replaceChildren(button);
       } else if (location.hash.startsWith("#talkee-")) this.load();
       else near.observe(this);
@@ -69,13 +69,12 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
 
     end() {
       near.unobserve(this);
-      this.turn = this.isBegun = null;
-      this.view?.end();
-      this.view = null;
+      this.ends?.abort();
+      this.slug = this.ends = this.view = null;
     }
 
     attributeChangedCallback() {
-      if (this.isBegun) this.again();
+      if (this.slug) this.again();
     }
 
     // With other attributes, or on another page, it begins anew.
@@ -86,28 +85,29 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
     }
 
     async load() {
-      if (this.turn) return;
+      if (this.ends) return;
       near.unobserve(this);
+      const ends = (this.ends = new AbortController());
       const options = { "site-id": "1" };
       for (const { name, value } of this.attributes) options[name] = value;
       const pageSlug = document.querySelector("talkee-comments")?.slug ?? pagePath();
-      Object.assign(options, { base, isLocal, slug: this.slug, pageSlug, address: pageUrl().href });
+      Object.assign(options, { base, slug: this.slug, pageSlug, address: pageUrl().href, ends });
       options.lang ||= document.documentElement.lang || navigator.language;
-      const turn = (this.turn = {});
       try {
         const { mount } = await import(`${base}widget/${this.kind}.js`);
-        if (this.turn !== turn) return;
-        const view = await mount(this, options);
-        if (this.turn === turn) this.view = view;
-        else view.end();
+        this.view = await mount(this, options);
       } catch (error) {
-        if (this.turn !== turn) return;
-        // The owner is told; readers see nothing.
-        const text = `Talkee: ${base} cannot be used here. Does the server run, and does the page's Content-Security-Policy allow it? ${error}`;
-        console.error(text);
-        this.shadowRoot.replaceChildren(isLocal ? text : "");
-        this.setAttribute("data-loaded", "");
+        // Who was sent away meanwhile has nothing to say.
+        if (!ends.signal.aborted) this.refuse(`${base} cannot be used here. Does the server run, and does the page's Content-Security-Policy allow it? ${error}`);
       }
+    }
+
+    // The owner is told, on their own machine on the page too; readers see nothing, nor a place for it.
+    refuse(reason) {
+      const text = `Talkee: ${reason}`;
+      console.error(text);
+      this.shadowRoot.replaceChildren(isLocal ? text : "");
+      this.setAttribute("data-loaded", "");
     }
 
     refresh() {
@@ -143,28 +143,29 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
 
   const make = (kind, attributes) => {
     const part = document.createElement(`talkee-${kind}`);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (value) part.setAttribute(name.replace("I", "-i"), value);
+    for (const name of [...Part.observedAttributes, "launcher"]) {
+      const value = attributes[name.replace("-i", "I")];
+      if (value) part.setAttribute(name, value);
     }
     return part;
   };
 
   // What pages written for Talkee call; the options of its wallets mean nothing here.
-  const show = ({ siteId, slug, container = "#comments", locale, theme, heading } = {}) => {
+  const show = ({ container = "#comments", locale, ...options } = {}) => {
     const lang = locale?.replace(/^zhHan.$/, "zh");
-    ready(() => find(container)?.replaceChildren(make("comments", { siteId, slug, lang, theme, heading })));
+    ready(() => find(container)?.replaceChildren(make("comments", { ...options, lang })));
   };
 
   // How many comments other pages have, in one call for all of this page.
   const count = async () => {
     const spots = all("[data-talkee-count]");
-    const slugOf = ({ dataset }) => readable(dataset.talkeeCount);
+    const slugOf = (spot) => readable(spot.dataset.talkeeCount);
     const slugs = [...new Set(spots.map(slugOf))].slice(0, 500);
     if (!slugs[0]) return;
-    const site_id = Number(document.querySelector("script[data-site-id]")?.dataset.siteId ?? 1);
+    const site_id = Number(dataset.siteId ?? 1);
     const body = JSON.stringify({ site_id, slugs });
     try {
-      const response = await fetch(`${base}api/counts`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      const response = await fetch(`${base}api/counts`, { method: "POST", body });
       const { data, msg } = await response.json();
       if (!data) throw msg;
       for (const spot of spots) spot.textContent = data[slugOf(spot)] ?? "";
@@ -177,12 +178,12 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
     for (const tag of all("script[data-site-id][src]")) {
       if (tag.talkee || new URL(".", tag.src).href !== base) continue;
       tag.talkee = true;
-      const { container, chat, comments, siteId, lang, theme, invite, sso, slug, heading, article, quotes } = tag.dataset;
+      const { container, chat, comments, launcher, ...options } = tag.dataset;
       const place = container ? find(container) : tag.closest("head") && document.body;
-      const part = make("comments", { siteId, lang, theme, invite, sso, slug, heading, article, quotes });
+      const part = make("comments", options);
       if (comments !== "off") place ? place.append(part) : tag.after(part);
-      const room = chat === "page" ? slug : chat || "/";
-      if (chat !== undefined) document.body.append(make("chat", { siteId, lang, theme, invite, sso, slug: room, launcher: "1" }));
+      const slug = chat === "page" ? options.slug : chat || "/";
+      if (chat !== undefined) document.body.append(make("chat", { ...options, heading: "", slug, launcher: 1 }));
     }
     count();
   };
@@ -198,12 +199,7 @@ width: 56px; height: 56px; border: 1px solid transparent; border-radius: 28px; c
     count();
   }, 50);
   new MutationObserver(follow).observe(document.head, { subtree: true, childList: true, attributes: true });
-  const { navigation } = window;
-  if (navigation) navigation.addEventListener("currententrychange", moved);
-  else {
-    let last = location.href;
-    setInterval(() => last === (last = location.href) || moved(), 500);
-  }
+  window.navigation?.addEventListener("currententrychange", moved);
 
   // Who selects a sentence may want to talk about it, before the comments have come near.
   document.addEventListener("selectionchange", () => {

@@ -86,7 +86,7 @@ async def is_live(page: Page, server: Server, token: str) -> None:
 
 async def is_listed(page: Page) -> None:
     """What is in the room is shown, if only that it is empty."""
-    there = page.locator("li.message, .empty p").locator("visible=true").first
+    there = page.locator("li.message, .empty").locator("visible=true").first
     await expect(there).to_be_visible()
 
 

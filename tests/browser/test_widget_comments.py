@@ -279,16 +279,13 @@ async def test_the_order_is_chosen_and_remembered(server: Server, host: Host, ta
         await say(server, ann["access_token"], text)
     page = await open_page(tabs, host, server)
     await shows(page, "first", "second", "third")
-    order = page.get_by_role("combobox")
-    await order.select_option("Newest first")
+    await button(page, "Newest first").click()
     await shows(page, "third", "second", "first")
     await page.reload()
     await shows(page, "third", "second", "first")
-    await expect(order).to_have_value(
-        await order.locator("option", has_text="Newest").get_attribute("value") or ""
-    )
     # One's own new comment stands first then.
     await write(page, "fourth", "Ben")
     await shows(page, "fourth", "third", "second", "first")
-    await order.select_option("Oldest first")
+    await button(page, "Oldest first").click()
     await shows(page, "first", "second", "third", "fourth")
+    await expect(button(page, "Newest first")).to_be_focused()

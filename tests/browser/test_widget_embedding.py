@@ -271,7 +271,7 @@ async def test_removed_it_leaves_nothing_and_put_back_it_is_up_to_date(
     page = await (await tabs.person()).new_page()
     log = Log(page, server)
     await page.goto(host.show(f"{START}<main><p>So much for the crumb.</p>{line(server)}</main>"))
-    await expect(page.get_by_role("button", name="1 comment on this passage")).to_be_visible()
+    await expect(page.get_by_role("button", name="Comments on this passage: 1")).to_be_visible()
     await until(lambda: server.joined == 1)
     await page.evaluate("() => { window.part = document.querySelector('talkee-comments');"
                         " part.remove(); }")  # fmt: skip

@@ -162,7 +162,7 @@ async def test_it_keeps_to_the_strictest_policy(
     page = await tabs.open(host.show(html, policy))
     await shows(page, "the crumb Show the passage About the crumb")
     await expect(page.locator("article.comment strong")).to_have_text("About")
-    await expect(page.get_by_role("button", name="1 comment on this passage")).to_be_visible()
+    await expect(page.get_by_role("button", name="Comments on this passage: 1")).to_be_visible()
     # Written and seen in a preview, with a name; liked, answered.
     await page.get_by_label("Write a comment").fill("*Yes*")
     await page.get_by_role("button", name="Preview").click()

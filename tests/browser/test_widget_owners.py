@@ -61,7 +61,7 @@ async def told(page: Page, tabs: Tabs) -> str:
     await page.wait_for_load_state("networkidle")
     await until(lambda: any(text.startswith("Talkee: ") for text in tabs.seen))
     (text,) = (text for text in tabs.seen if text.startswith("Talkee: "))
-    return text
+    return text.strip()
 
 
 async def sees_nothing(page: Page) -> None:
@@ -76,12 +76,14 @@ async def test_an_origin_that_is_not_allowed(server: Server, host: Host, readers
     host.show(POST.replace("LINE", line(server)))
     page = await readers.open(as_read(host))
     text = await told(page, readers)
-    cure = f"talkee-lite site set 1 --add-origin {as_read(host).removesuffix('/post')}"
-    assert text.endswith(f"On the server: {cure}")
+    # The site stands in the settings.
+    origin = as_read(host).removesuffix("/post")
+    assert f"On the server: add {origin} to origins of [[sites]] id = 1 in the settings" in text
     await sees_nothing(page)
     # On the owner's own machine it stands on the page, too.
     page = await readers.open(f"{host.origin}/post")
-    await expect(page.get_by_text(f"--add-origin {host.origin}")).to_be_visible()
+    part = page.locator("talkee-comments")
+    await expect(part).to_contain_text(f"On the server: add {host.origin} to origins")
     await expect(page.get_by_label("Write a comment")).to_have_count(0)
 
 
@@ -107,7 +109,7 @@ async def test_a_site_that_is_not_there(server: Server, host: Host, readers: Tab
     assert await told(page, readers) == "Talkee: There is no site with this id."
     await sees_nothing(page)
     page = await readers.open(f"{host.origin}/post")
-    await expect(page.get_by_text("There is no site with this id.")).to_be_visible()
+    await expect(page.locator("talkee-comments")).to_contain_text("There is no site with this id.")
 
 
 async def test_a_server_that_is_down_when_the_rest_is_asked_for(

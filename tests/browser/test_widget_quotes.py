@@ -129,7 +129,13 @@ async def test_a_sentence_is_talked_about_and_found_again(
     await expect(article.locator("#one")).to_be_in_viewport()
     assert await painted(reader, "talkee-lit") == [passage]
     await faultless(reader)
-    spot = reader.get_by_role("button", name="1 comment on this passage")
+    # Who is at the button stays there when something is drawn.
+    await say(server, (await someone(server, "Cid"))["access_token"], "By the way")
+    await expect(button(reader, "1 new")).to_be_visible()
+    await reader.wait_for_timeout(300)
+    await expect(button(theirs, "Show the passage")).to_be_focused()
+    await button(reader, "1 new").click()
+    spot = reader.get_by_role("button", name="Comments on this passage: 1")
     await expect(spot).to_have_text("1")
     box, text = await spot.bounding_box(), await article.locator("#one").bounding_box()
     assert box is not None
@@ -141,7 +147,7 @@ async def test_a_sentence_is_talked_about_and_found_again(
     # A second one on the same words is counted.
     await say(server, (await someone(server, "Ben"))["access_token"], f"> {passage}\n\nIt is.")
     await button(reader, "1 new").click()
-    await expect(reader.get_by_role("button", name="2 comments on this passage")).to_have_text("2")
+    await expect(reader.get_by_role("button", name="Comments on this passage: 2")).to_have_text("2")
     assert await article.inner_html() == before
     await reader.reload()
     await marked(reader, passage)
@@ -196,7 +202,7 @@ async def test_a_mark_goes_with_its_comment_and_with_its_quotation(
     await marked(page, "Again the same")
     await call(server, "PATCH", f"/{third}", {"content": "third"}, token)
     await marked(page)
-    await expect(page.get_by_role("button", name="on this passage")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Comments on this passage")).to_have_count(0)
 
 
 async def test_a_sentence_is_chosen_by_keyboard(server: Server, host: Host, tabs: Tabs) -> None:
@@ -236,7 +242,7 @@ async def test_a_mark_at_the_edge_of_a_phone_stays_within_the_window(
     person = await tabs.person(viewport={"width": 320, "height": 600})
     article = "<article><p style='text-align: right; margin: 0 -16px'>At the edge.</p></article>"
     page = await open_page(tabs, host, server, person=person, article=article)
-    spot = page.get_by_role("button", name="1 comment on this passage")
+    spot = page.get_by_role("button", name="Comments on this passage: 1")
     await expect(spot).to_be_in_viewport(ratio=1)
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320
 

@@ -131,7 +131,7 @@ async def test_who_is_at_a_mark_stays_there_whatever_is_heard(
     ann = await someone(server, "Ann")
     await say(server, ann["access_token"], "> It says something.\n\nA remark")
     page = await open_page(tabs, host, server)
-    mark = page.get_by_role("button", name="1 comment on this passage")
+    mark = page.get_by_role("button", name="Comments on this passage: 1")
     await mark.focus()
     await alive(server, 1)
     await server.post(ann["access_token"], "Hello", room="site_id=1&slug=/post")

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import test from "node:test";
 
 const source = await readFile(new URL("../../talkee_lite/web/widget/thread.js", import.meta.url), "utf8");
-const { EMPTY_THREAD, answersTo, arranged, changed, extended, freshOf, keyOf, loaded, put, seen } = await import(
+const { EMPTY_THREAD, arranged, changed, extended, freshOf, keyOf, loaded, put, seen } = await import(
   `data:text/javascript,${encodeURIComponent(source)}`
 );
 
@@ -15,7 +15,7 @@ const comment = (id, more = {}) =>
   ({ id, creator: { id: OTHER }, created_at: at(id), status: "published", content_html: `<p>${id}</p>`, reply_count: 0, fav_id: 0, ...more });
 const reply = (id, of, more = {}) => comment(id, { comment_id: String(of), reply_to: 0, ...more });
 const list = (items, more = {}) =>
-  ({ items, total: items.filter((item) => !item.comment_id).length, revision: 5, order: "created_at_asc", hasMore: false, ...more });
+  ({ items, total: items.filter((item) => !item.comment_id).length, revision: 5, isNewest: null, hasMore: false, ...more });
 const thread = (items, more) => loaded(EMPTY_THREAD, list(items, more), ME);
 const fresh = (state) => freshOf(state).map(keyOf).sort();
 const deleted = (revision, comment_id) => ({ type: "comment_deleted", revision, comment_id });
@@ -34,13 +34,13 @@ test("comments and replies have numbers of their own", () => {
 
 test("newest first turns comments around, replies stay oldest first", () => {
   const items = [comment(2), comment(1), reply(2, 1), reply(1, 1)];
-  assert.deepEqual(ids(thread(items, { order: "created_at" })), [[2], [1, 1, 2]]);
+  assert.deepEqual(ids(thread(items, { isNewest: true })), [[2], [1, 1, 2]]);
 });
 
 test("of one time the lower number is older", () => {
   const time = { created_at: at(9) };
   assert.deepEqual(ids(thread([comment(2, time), comment(1, time)])), [[1], [2]]);
-  assert.deepEqual(ids(thread([comment(1, time), comment(2, time)], { order: "created_at" })), [[2], [1]]);
+  assert.deepEqual(ids(thread([comment(1, time), comment(2, time)], { isNewest: true })), [[2], [1]]);
 });
 
 test("what others wrote meanwhile waits, what one wrote does not", () => {
@@ -149,7 +149,7 @@ test("what happens to comments that are not loaded is only counted", () => {
 });
 
 test("with the newest first a new one is announced though there are more", () => {
-  const state = thread([comment(9)], { hasMore: true, total: 9, order: "created_at" });
+  const state = thread([comment(9)], { hasMore: true, total: 9, isNewest: true });
   const next = changed(state, { type: "comment_created", revision: 6, comment: comment(10) }, ME);
   assert.deepEqual(fresh(next), ["c10"]);
   assert.equal(next.total, 10);
@@ -207,19 +207,13 @@ test("what is deleted is not new any more", () => {
   assert.deepEqual(fresh(changed(state, deleted(6, 2), ME)), []);
 });
 
-test("answers are replies of others to me since a time", () => {
-  const mine = { creator: { id: ME } };
-  const state = thread([
-    comment(1, mine),
-    comment(2),
-    reply(3, 1), // to my comment
-    reply(4, 1, mine),
-    reply(5, 2, mine),
-    reply(6, 2, { reply_to: 5 }), // to my reply
-    reply(7, 2),
-    reply(8, 1, { reply_to: 3 }), // to somebody else, below my comment
-    reply(9, 1, { created_at: at(1) }), // seen earlier
-  ]);
-  assert.deepEqual(answersTo(state, ME, at(2)).map(({ id }) => id), [3, 6]);
-  assert.deepEqual(answersTo(state, ME, "~"), []);
+test("beside what one wrote before the first list came nothing is new", () => {
+  const own = comment(2, { creator: { id: ME } });
+  const state = put(EMPTY_THREAD, own);
+  assert.deepEqual(fresh(loaded(state, list([comment(1), own]), ME)), []);
+});
+
+test("before the first list came anything that is heard asks for it", () => {
+  assert.equal(changed(EMPTY_THREAD, { type: "ready", comments_revision: 0 }, ME), null);
+  assert.equal(changed(EMPTY_THREAD, { type: "comment_created", revision: 1, comment: comment(1) }, ME), null);
 });

@@ -2,11 +2,17 @@
 import { composerOf } from "./composer.js";
 import { goneIn, keyOf } from "./thread.js";
 
-// The comments give `main`, the form at their top, and `open`, the forms below them by key;
-// `shut(key)` ends one of these; `posted(item)` and `did(item)` show what the server answered.
-export const actsOf = (view, { main, label, open, shut, call, pathOf, posted, did }) => {
+// The comments give `main`, the form at their top; `posted(item)` and `did(item)` show what the server
+// answered.
+export const actsOf = (view, { main, label, call, pathOf, posted, did }) => {
   const { server, t } = view;
   const { slug } = view.options;
+  const open = {}; // key of a comment or reply → the form below it
+
+  const shut = (key) => {
+    open[key]?.element.remove();
+    delete open[key];
+  };
 
   const { insert } = composerOf(view, {
     label,
@@ -16,7 +22,7 @@ export const actsOf = (view, { main, label, open, shut, call, pathOf, posted, di
 
   const openBelow = (entry, kind, send, given) => {
     const key = keyOf(entry.item);
-    const isOpen = open[key]?.kind === kind && open[key].element.isConnected;
+    const isOpen = open[key]?.kind === kind;
     shut(key);
     if (isOpen) return;
     const composer = composerOf(view, {
@@ -36,18 +42,11 @@ export const actsOf = (view, { main, label, open, shut, call, pathOf, posted, di
     composer[given ? "focus" : "run"]();
   };
 
-  const act = async (entry, method, more = "") => {
-    try {
-      const item = await call(method, entry.path(more));
-      if (item) did(item);
-      else view.load();
-    } catch (error) {
-      view.say(view.explain(error));
-    }
-  };
+  const act = (entry, method, more = "") =>
+    view.attempt(call(method, entry.path(more)).then((item) => (item ? did(item) : view.load())));
 
   return {
-    insert,
+    insert, shut,
     // An answer to what was deleted meanwhile becomes a comment, if they like.
     heard: (event) => {
       const key = goneIn(event);
@@ -62,7 +61,7 @@ export const actsOf = (view, { main, label, open, shut, call, pathOf, posted, di
       openBelow(entry, "reply", async (content) => {
         const body = { content, ...(of && { reply_to: id }) };
         posted(await call("POST", pathOf(`/${of ?? id}/replies`), body));
-      }, { label: t("write_reply", { name: creator.full_name }), key: `${slug} ${of ?? ""} ${id}` });
+      }, { label: t("answer", { name: creator.full_name }), key: `${slug} ${of ?? ""} ${id}` });
     },
     save: (entry) =>
       openBelow(entry, "save", async (content) => did(await call("PATCH", entry.path(), { content })), {

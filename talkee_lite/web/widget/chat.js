@@ -7,8 +7,8 @@ import { isPassing, random } from "./server.js";
 import { openView } from "./view.js";
 
 const MOST = 400; // messages in the page
-const WINDOW = 15 * 60 * 1000; // for so long people may delete what they wrote
-const NEAR = 5 * 60 * 1000; // what follows so soon needs no name
+const WINDOW = 900000; // 15 minutes: for so long people may delete what they wrote
+const NEAR = 300000; // 5 minutes: what follows so soon needs no name
 
 const encode = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 
@@ -24,13 +24,13 @@ const decode = (data) => {
 // Text with its addresses as links; nothing of it becomes markup.
 const linked = (text) =>
   text.split(/(\bhttps?:\/\/[^\s<>"]*[^\s<>"'.,:;!?)\]])/).map((part, n) =>
-    n % 2 ? make("a", { href: part, rel: "nofollow ugc noopener", target: "_blank" }, part) : part);
+    n % 2 ? make("a", { href: part, rel: "nofollow ugc", target: "_blank" }, part) : part);
 
 const timeOf = ({ created_at: time }) => Date.parse(time);
 const dayOf = (item) => new Date(timeOf(item)).toDateString();
 
 export const mount = async (host, options) => {
-  const view = await openView(host, options);
+  const view = await openView(host, options, true);
   const { server, t, section, status, query, button, until, on, observe, say, draw, load } = view;
   const { slug, launcher: isSheet, invite = "" } = options;
   const rows = new Map(); // message_id, or a day → its row
@@ -44,27 +44,27 @@ export const mount = async (host, options) => {
   let mark; // of the sheet's entry in the browser's history
 
   const people = make("span.faint.people");
-  const keep = button("keep", () => setKeeping(!keeping && {}));
+  const keep = button("", () => setKeeping(!keeping && {}));
   const quiet = make("p.day");
-  const empty = make("div.empty", {}, make("p", {}, invite || t("quiet")));
-  const entry = make("div", {}, make("p", {}, t("come_in")), button("enter", () => composer.run(true), "main"));
-  const more = button("older", () => extend(), "more");
+  const empty = make("p.empty");
+  const entry = make("div", {}, make("p", {}, t("come")), button("enter", () => composer.run(true), "main"));
+  const more = button("", () => extend(), "more");
   const list = make("ol");
   const log = make("div.log", {
-    role: "log", ariaLabel: t("messages"), ariaLive: "off", tabIndex: 0,
+    role: "log", ariaLabel: t("log"), ariaLive: "off", tabIndex: 0,
     scroll: () => {
       atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
       if (atEnd) see();
-      else if (log.scrollTop < 200 && !more.hidden) extend();
+      else if (log.scrollTop < 200 && state.hasOlder) extend();
     },
   }, more, empty, entry, list, quiet);
-  const pill = button("to_newest", () => {
+  const pill = button("", () => {
     atEnd = true;
     see();
   }, "fresh");
   const voice = make("p.unseen", { ariaLive: "polite" });
   const composer = composerOf(view, {
-    label: t("write_message"), key: `chat ${slug}`, isChat: true, send: (text) => post(text),
+    label: t("say"), key: `chat ${slug}`, isChat: true, send: (text) => post(text),
   });
   const close = isSheet && button("×", () => toggle(), "close", { ariaLabel: t("close") });
   const box = make(`div.chat${isSheet ? ".sheet" : ""}`, { tabIndex: -1 },
@@ -74,15 +74,15 @@ export const mount = async (host, options) => {
   // The sheet, and the button that opens it.
   const count = make("span.count");
   const launcher = make("button.launcher", { type: "button", click: () => toggle() }, count);
-  const isSmall = () => isOpen && matchMedia("(max-width: 30em)").matches;
   const fit = () => {
     // What the keyboard leaves of a phone's screen.
     const { height, offsetTop } = visualViewport;
-    Object.assign(box.style, isSmall() ? { height: `${height}px`, top: `${offsetTop}px` } : { height: "", top: "" });
+    box.style.cssText = `--height:${height}px;--top:${offsetTop}px`;
   };
   const opened = () => {
     // On a phone the sheet covers the page: the back button closes it.
-    if (isSmall()) history.pushState({ ...history.state, talkee: (mark = random()) }, "");
+    if (matchMedia("(max-width: 30em)").matches) history.pushState({ ...history.state, talkee: (mark = random()) }, "");
+    fit();
     atEnd = true;
     see();
     composer.focus();
@@ -96,7 +96,6 @@ export const mount = async (host, options) => {
     show(launcher, !isOpen);
     if (isOpen) opened();
     else launcher.focus();
-    fit();
   };
 
   const see = () => {
@@ -121,16 +120,17 @@ export const mount = async (host, options) => {
     rows.set(id, row);
     row.element.className = `message ${isNear ? "near" : ""} ${seq ? "" : "held"} ${keeping?.from === id ? "lit" : ""}`;
     const mayDelete = server.isStaff || (isMine && Date.now() - timeOf(item) < WINDOW);
-    fill(row.element, [
+    fill(
+      row.element,
       !isNear && make("img.avatar", { src: server.picture(user), alt: "", loading: "lazy" }),
       !isNear && make("header", {}, view.author(user), view.time(item.created_at, t.clock(item.created_at))),
       make("p.text", { dir: "auto", title: t.full(item.created_at) }, linked(decode(item.data))),
       make("div.acts", {},
-        error && [make("span.said", {}, t("not_sent")), button("retry", () => resend()),
+        error && [make("span.said", {}, t("unsent")), button("retry", () => resend()),
           button("remove", () => set(dropped(state, id)))],
-        seq && keeping && button(keeping.from ? "end_here" : "begin_here", () => choose(id)),
+        seq && keeping && button(keeping.from ? "end" : "begin", () => choose(id)),
         seq && !keeping && mayDelete && button("remove", () => remove(id), "rare")),
-    ]);
+    );
     return row.element;
   };
 
@@ -138,8 +138,9 @@ export const mount = async (host, options) => {
     const day = dayOf(item);
     const name = day === new Date().toDateString() ? t("today") : t.day(item.created_at);
     const key = day + name; // which it is changes at midnight
-    if (!rows.has(key)) rows.set(key, { element: make("li.day", {}, name) });
-    return rows.get(key).element;
+    const row = rows.get(key) ?? { element: make("li.day", {}, name) };
+    rows.set(key, row);
+    return row.element;
   };
 
   view.paint = () => {
@@ -155,20 +156,17 @@ export const mount = async (host, options) => {
     }));
     for (const [key, { element }] of rows) if (!element.isConnected) rows.delete(key);
     if (anchor?.isConnected) log.scrollTop = anchor.offsetTop - offset;
-    const mayRead = server.user || isPublic;
-    show(more, state.hasOlder);
-    show(empty, !last);
-    show(empty.firstChild, mayRead && state.seq >= 0);
-    show(entry, !mayRead && isPublic === false);
-    show(quiet, last && Date.now() - timeOf(last) > 3600000);
-    quiet.textContent = last && `${t("last_used", { when: t.ago(last.created_at) })} ${invite}`;
-    show(keep, last && (server.isStaff || items.some(({ user }) => user.id === server.user?.id)));
-    const label = t("unread", { n: unread });
-    show(pill, unread && isOpen);
-    pill.textContent = `${label} ↓`;
-    show(count, unread);
-    count.textContent = unread > 99 ? "99+" : unread;
-    launcher.ariaLabel = t("open_chat") + (unread ? `, ${label}` : "");
+    const mayKeep = last && (server.isStaff || items.some(({ user }) => user.id === server.user?.id));
+    const isQuiet = last && Date.now() - timeOf(last) > 3600000;
+    const news = t(unread && "unread", { n: unread }) ?? "";
+    more.textContent = t(state.hasOlder && "older");
+    empty.textContent = last || state.seq < 0 ? "" : invite || t("quiet");
+    show(entry, isPublic === false && !server.user);
+    quiet.textContent = isQuiet ? `${t("last", { when: t.ago(last.created_at) })} ${invite}` : "";
+    keep.textContent = t(mayKeep && (keeping ? "cancel" : "keep"));
+    pill.textContent = news && isOpen ? `${news} ↓` : "";
+    count.textContent = unread || "";
+    launcher.ariaLabel = `${t("open")} ${news}`;
     if (atEnd) log.scrollTop = log.scrollHeight;
   };
   view.note = () => (isClosed ? t("room_closed") : keeping && t(keeping.from ? "keep_to" : "keep_from"));
@@ -180,7 +178,7 @@ export const mount = async (host, options) => {
     return (server.user || isPublic) && before(1e15, 100);
   };
   // Who is signed out sees nothing more; what they have not sent yet is given back.
-  view.listed = (list) =>
+  view.came = (list) =>
     set(list ? listed(state, list) : { ...EMPTY_ROOM, items: state.items.filter(({ seq }) => !seq) });
 
   const extend = () => {
@@ -205,8 +203,8 @@ export const mount = async (host, options) => {
   view.take = (event) => {
     const { type, online, room = event } = event;
     if (type === "ready") resend();
-    if (online) people.textContent = online > 1 ? t("people", { n: online }) : "";
-    if (room.closed !== undefined) isClosed = room.closed;
+    if (online) people.textContent = t(online > 1 && "people", { n: online });
+    isClosed = room.closed ?? isClosed;
     const next = heard(state, event);
     if (!next) return load();
     const isNew = next !== state && type === "message";
@@ -231,10 +229,9 @@ export const mount = async (host, options) => {
     if (!isSending) deliver();
   };
 
-  // Sending is idempotent by message_id: until an answer comes, the same goes again.
+  // Sending is idempotent by message_id: until an answer comes, the same goes again and again.
   const deliver = async () => {
     isSending = true;
-    let wait = 1;
     // Who is signed out gets the last one back first, so that they stand in the order of writing.
     const next = () => state.items[server.user ? "find" : "findLast"](({ seq, error, status }) => !seq && !error && !status);
     for (let item; (item = next()) && !view.signal.aborted; ) {
@@ -245,60 +242,51 @@ export const mount = async (host, options) => {
         // Meanwhile the state has become another.
         const stored = await server.call("POST", `messages${query}`, body);
         set(settled(state, stored, id));
-        wait = 1;
         say("");
       } catch (error) {
-        if (!isPassing(error)) {
+        if (isPassing(error)) {
+          // So are those behind it, which would overtake it.
+          set(settled(state, { error }));
+          say(t(error.error, { n: error.wait }));
+          setTimeout(resend, (error.wait || 4) * 1000);
+        } else {
           // Refused: the words go back to where they were typed.
           set(dropped(state, id));
           composer.insert(decode(data));
           composer.fail(error);
-        } else if (wait > 4) {
-          // Those behind it would overtake it.
-          set(settled(state, { error }));
-          say("");
-        } else {
-          say(t(error.error, { n: error.wait }) ?? t("sending"));
-          await new Promise((resolve) => setTimeout(resolve, Math.max(wait, error.wait || 0) * 1000));
-          wait *= 2;
         }
       }
     }
     isSending = false;
   };
 
-  const remove = (id) => server.call("DELETE", `messages/${id}${query}`).catch((error) => say(view.explain(error)));
+  const remove = (id) => view.attempt(server.call("DELETE", `messages/${id}${query}`));
 
   // A stretch of talk becomes a thread below the page: first where it begins, then where it ends.
   const setKeeping = (value) => {
     keeping = value;
-    keep.textContent = t(keeping ? "cancel" : "keep");
     say("");
   };
-  const choose = async (id) => {
+  const choose = (id) => {
     const { from } = keeping;
     if (!from) return setKeeping({ from: id });
     setKeeping(null);
-    try {
-      const path = `comments/keep${server.query(options.pageSlug)}`;
-      const { data } = await server.call("POST", path, { from, to: id, room: slug, page: view.page() });
+    const path = `comments/keep${server.query(options.pageSlug)}`;
+    const body = { from, to: id, room: slug, page: view.page() };
+    view.attempt(server.call("POST", path, body).then(({ data }) => {
       view.tell("comment", data);
-      say(t("keep_done"));
-    } catch (error) {
-      say(view.explain(error));
-    }
+      say(t("done"));
+    }));
   };
 
-  fill(section, [isSheet && launcher, box]);
+  fill(section, isSheet && launcher, box);
   show(launcher, false);
-  for (const element of [more, keep, pill, quiet, entry]) show(element, false);
   if (isSheet) {
     box.role = "dialog";
     box.ariaLabel = t("chat");
     box.addEventListener("keydown", ({ key, isComposing }) => key === "Escape" && !isComposing && toggle());
     on(window, "popstate", () => mark && !isMarked() && toggle(true));
     on(visualViewport, "resize", fit);
-    fit();
     opened();
   }
   observe(new ResizeObserver(() => atEnd && (log.scrollTop = log.scrollHeight)), log);
@@ -307,7 +295,6 @@ export const mount = async (host, options) => {
     setKeeping(null);
     load();
   }));
-  view.isReady = true;
   load();
   until(listen(server, slug, view.hear));
   return view;

@@ -1,28 +1,28 @@
 // The comments of a page.
-import { arrange, fill, make, recall, remember, setHtml, show } from "./dom.js";
+import { arrange, field, fill, make, recall, remember, setHtml, show } from "./dom.js";
 import { listen } from "./link.js";
 import {
-  EMPTY_THREAD, answersTo, arranged, changed, extended, freshOf, isBeyond, keyOf, loaded, put, seen,
+  EMPTY_THREAD, arranged, changed, extended, freshOf, isBeyond, keyOf, loaded, put, seen,
 } from "./thread.js";
 import { openView } from "./view.js";
 
 const SIZE = 20;
-const WINDOW = 15 * 60 * 1000; // for so long people may change what they wrote
+const WINDOW = 900000; // 15 minutes: for so long people may change what they wrote
 
 export const mount = async (host, options) => {
   const view = await openView(host, options);
   const { server, t, section, status, query, button, until, on, observe, say, draw, load } = view;
   const { slug } = options;
   const place = `visit ${server.base}${server.siteId}${slug}`;
-  const before = recall(place) ?? "~"; // no time is behind that
+  const before = recall(place);
   const isQuoting = options.quotes !== "off";
   const entries = new Map(); // key → what is drawn
-  const open = {}; // key → the form below it
   let state = EMPTY_THREAD;
-  let order = recall("order") ?? "created_at_asc";
+  let isNewest = recall("newest");
   let landing = location.hash;
   let start; // the id of the comment with which the list begins, if that is not the first
-  let acting, answers, quotes;
+  let answers = [];
+  let acting, quotes;
 
   const call = async (method, path, body) => (await server.call(method, path, body)).data;
   const pathOf = (of = "") => `comments${of}${query}`;
@@ -34,38 +34,34 @@ export const mount = async (host, options) => {
   // Another list: from the beginning, or from one comment on.
   const restart = (from) => {
     start = from;
-    if (from) order = "created_at_asc";
+    if (from) isNewest = null;
     state = EMPTY_THREAD;
-    view.isReady = false;
-    load();
+    load(true);
   };
 
   const heading = make("h2.heading");
-  const orders = make("select.quiet", {
-    change: () => {
-      remember("order", (order = orders.value));
-      restart();
-    },
-  }, ["created_at_asc", "created_at"].map((value) => make("option", { value }, t(value))));
-  orders.ariaLabel = t(order);
+  const turn = button("", () => {
+    remember("newest", (isNewest = !isNewest));
+    restart();
+  });
   const notice = make("p.notice");
   const list = make("div.list", { tabIndex: -1 });
-  const earlier = button("earlier", () => extend("created_at"), "more");
-  const more = button("more", () => extend(), "more");
-  const fresh = button("fresh", () => {
+  const earlier = button("", () => extend(true), "more");
+  const more = button("", () => extend(), "more");
+  const fresh = button("", () => {
     landing = idOf(freshOf(state)[0]);
     set(seen(state));
   }, "fresh");
-  const empty = make("p.empty", {}, t("none_yet"));
+  const empty = make("p.empty");
 
   // What one did oneself is shown at once; a list that is on its way may be from before.
   const did = (item) => {
     say("");
     set(put(state, item));
-    if (view.early || !view.isReady) load();
+    if (view.early || state.revision < 0) load();
   };
   const posted = (item) => {
-    view.tell("comment", item);
+    if (!state.items.has(keyOf(item))) view.tell("comment", item);
     landing = idOf(item);
     // Between it and those that are shown there may be others.
     if (!item.comment_id && isBeyond(state)) restart(item.id);
@@ -75,13 +71,13 @@ export const mount = async (host, options) => {
   // Where one writes; what that needs comes when somebody goes there, or to a comment's buttons.
   const label = t("write");
   const draft = view.draftOf(slug);
-  const area = make("textarea.input", {
-    placeholder: label, ariaLabel: label, rows: 2, value: recall(draft) ?? "", input: () => remember(draft, area.value),
+  const area = field("textarea.input", label, {
+    rows: 2, value: recall(draft), input: () => remember(draft, area.value),
   });
   const main = make("form.composer", {}, area);
   const acts = () =>
     (acting ??= import("./acts.js")
-      .then(({ actsOf }) => actsOf(view, { main, label, open, shut, call, pathOf, posted, did }))
+      .then(({ actsOf }) => actsOf(view, { main, label, call, pathOf, posted, did }))
       .catch(() => {
         // The server is away, or has another version by now.
         acting = null;
@@ -105,50 +101,52 @@ export const mount = async (host, options) => {
     });
   };
 
-  const page = async (wanted, from, by = order) => {
+  const page = async (wanted, from, back) => {
     const limit = Math.min(100, wanted);
-    const { comments, ...rest } = await call("GET", `${pathOf()}&order_by=${by}&limit=${limit}${from}`);
-    const ids = comments.filter((comment) => comment.reply_count).map(({ id }) => id);
+    const by = `created_at${isNewest || back ? "" : "_asc"}`;
+    const { comments, replies, ...rest } = await call("GET", `${pathOf()}&replies=100&order_by=${by}&limit=${limit}${from}`);
     const items = [...comments];
-    const answer = ids[0] && (await call("GET", `replies${query}&of=${ids}`));
-    for (let [id, { replies, total }] of Object.entries(answer?.replies ?? {})) {
-      while (replies[0]) {
-        items.push(...replies);
-        total -= replies.length;
+    for (let [id, { replies: some, total }] of Object.entries(replies)) {
+      while (some[0]) {
+        items.push(...some);
+        total -= some.length;
         // What did not fit into one answer.
-        const behind = `&order_by=created_at_asc&limit=100&after_id=${replies.at(-1).id}`;
-        replies = total > 0 ? (await call("GET", pathOf(`/${id}/replies`) + behind)).replies : [];
+        const behind = `&order_by=created_at_asc&limit=100&after_id=${some.at(-1).id}`;
+        some = total > 0 ? (await call("GET", pathOf(`/${id}/replies`) + behind)).replies : [];
       }
     }
     const isFull = comments.length === limit;
     const next = isFull && wanted > limit && (await page(wanted - limit, `&after_id=${comments.at(-1).id}`));
     // What happens while the parts come is heard, and taken up from the first one's revision on.
-    return { hasMore: isFull, ...next, ...rest, order, items: [...items, ...(next.items ?? [])] };
+    return { hasMore: isFull, ...next, ...rest, isNewest, items: [...items, ...(next.items ?? [])] };
   };
 
   const shownIds = () => arranged(state, true).map(([{ id }]) => id);
 
+  const answering = before && server.user &&
+    call("GET", `me/answers${query}&since=${before}`).then((found) => (answers = found.replies), () => {});
+
   // All that is shown, once more, or the first of it.
-  view.ask = () => {
+  view.ask = async () => {
     const ids = shownIds();
     start &&= ids[0] ?? start;
-    return page(Math.max(SIZE, ids.length), start ? `&from_id=${start}` : "");
+    const asked = page(Math.max(SIZE, ids.length), start ? `&from_id=${start}` : "");
+    // Both are drawn at once, so that nothing moves.
+    return (await Promise.all([asked, answering]))[0];
   };
-  view.listed = (answer) => {
+  view.came = (answer) => {
     // The first one is gone, or another page's.
-    if (start && !answer.items[0] && answer.total) {
+    if (start && !answer.items[0]) {
       landing = "";
       return restart(shownIds()[1]);
     }
-    state = loaded(view.isReady ? state : EMPTY_THREAD, answer, server.user?.id);
-    answers ??= server.user ? answersTo(state, server.user.id, before) : [];
-    view.isReady = true;
+    state = loaded(state, answer, server.user?.id);
   };
   view.take = (event) => {
     const item = event.comment ?? event.reply;
     if (item && /created$/.test(event.type) && !state.items.has(keyOf(item))) view.tell("comment", item);
     acting?.then((all) => all?.heard(event));
-    const next = view.isReady && changed(state, event, server.user?.id);
+    const next = changed(state, event, server.user?.id);
     if (!next) load();
     else if (next !== state) set(next);
   };
@@ -169,10 +167,6 @@ export const mount = async (host, options) => {
     }
   };
 
-  const shut = (key) => {
-    open[key]?.element.remove();
-    delete open[key];
-  };
   const idOf = ({ comment_id: of, id }) => `talkee-${of ? `${of}-` : ""}${id}`;
 
   // The element of a comment or reply, made anew where it changed.
@@ -190,7 +184,7 @@ export const mount = async (host, options) => {
       const element = make(`article.${of ? "reply" : "comment"}`, { id: idOf(item), tabIndex: -1 },
         face, make("div.body", {}, head, text, tools, slot), !of && replies);
       const path = (more = "") => pathOf(`/${of ? `${of}/replies/` : ""}${id}${more}`);
-      entry = { face, head, text, tools, slot, replies, element, path };
+      entry = { face, head, text, tools, slot, replies, element, path, buttons: {} };
       entries.set(key, entry);
     }
     const { face, head, text, tools, element, item: last } = entry;
@@ -204,79 +198,72 @@ export const mount = async (host, options) => {
     const { kept_by: keeper, favor_count: likes } = item;
     const to = state.items.get(`r${item.reply_to}`);
     const note = (name, values) => make("span.faint", {}, t(name, values));
-    const tool = (name, shownAs = name, more) =>
-      button(shownAs, ({ currentTarget: asked }) => acts().then((all) => all?.[name](entry, asked)), "quiet", more);
+    // The same button each time, so that who is at it stays there.
+    const tool = (name, textContent = t(name), more) => {
+      const asked = (entry.buttons[name] ??= button("", () => acts().then((all) => all?.[name](entry, asked))));
+      return Object.assign(asked, { textContent, ...more });
+    };
     element.ariaLabel = isGone ? t("deleted") : creator.full_name;
     element.classList.toggle("held", how === "pending");
     show(face, !isGone);
     if (isGone) {
       text.textContent = t("deleted");
-      fill(head, []);
-      fill(tools, []);
+      fill(head);
+      fill(tools);
       return entry;
     }
     face.src = server.picture(creator);
-    fill(head, [
+    fill(
+      head,
       view.author(creator),
-      to && note("replies_to", { name: to.creator.full_name }),
+      to && note("to", { name: to.creator.full_name }),
       make("a.faint", { href: `#${element.id}`, title: t("link") }, view.time(item.said_at ?? item.created_at)),
       item.edited && note("edited"),
       keeper && note("kept", { name: keeper.full_name }),
       how === "pending" && make("span.badge", {}, t(how)),
-    ]);
+    );
     if (last?.content_html !== item.content_html) {
       setHtml(text, item.content_html);
-      if (isQuoting && !of && text.querySelector(":scope > blockquote:first-child")) quote().then((all) => all?.found(entry));
+      if (isQuoting && !of && /^<blockq/.test(item.content_html)) quote();
     }
-    fill(tools, [
+    arrange(tools, [
       !of && isOut && tool("like", likes ? `♥\uFE0E ${likes.toLocaleString(t.lang)}` : "♡", {
         ariaLabel: `${t("like")} ${likes ? t("likes", { n: likes }) : ""}`, ariaPressed: item.fav_id > 0,
       }),
       isOut && tool("reply"),
-      (isTeam || (isMine && isNew)) && tool("save", "edit"),
+      (isTeam || (isMine && isNew)) && tool("save", t("edit")),
       (isTeam || (isMine && (isNew || item.said_at))) && tool("remove"),
       isTeam && !isOut && tool("approve"),
-    ]);
+    ].filter((one) => one));
     return entry;
   };
 
   view.paint = () => {
-    const used = new Set();
-    const entryAt = (item) => {
-      used.add(keyOf(item));
-      return entryOf(item);
-    };
-    // Who is at a button stays there, or near, when it is drawn anew.
     const focused = host.shadowRoot.activeElement;
     const near = focused?.closest("article");
-    const of = near && focused.parentElement;
-    const at = [...(of?.children ?? [])].indexOf(focused);
     arrange(list, arranged(state).map(([comment, replies]) => {
-      const entry = entryAt(comment);
-      arrange(entry.replies, replies.map((reply) => entryAt(reply).element));
+      const entry = entryOf(comment);
+      arrange(entry.replies, replies.map((reply) => entryOf(reply).element));
       return entry.element;
     }));
-    for (const key of entries.keys()) {
-      if (used.has(key)) continue;
+    for (const [key, { element }] of entries) {
+      if (list.contains(element)) continue;
       entries.delete(key);
-      shut(key);
+      acting?.then((all) => all?.shut(key));
     }
     const { total, hasMore } = state;
     const { length: waiting } = freshOf(state);
-    heading.textContent = options.heading || (total ? t("comments", { n: total }) : t("heading"));
-    orders.value = order;
-    show(orders, total > 1);
-    show(empty, !total);
-    show(more, hasMore);
-    show(earlier, start && total);
-    show(fresh, waiting);
-    fresh.textContent = t("fresh", { n: waiting });
-    show(notice, answers[0]);
-    if (answers[0]) fill(notice, [make("a", { href: `#${idOf(answers[0])}` }, t("answers", { n: answers.length }))]);
-    if (focused && (focused.hidden || !focused.isConnected)) {
-      (near?.isConnected ? of.children[at] ?? near : list).focus({ preventScroll: true });
-    }
-    quotes?.then((all) => all?.drawn());
+    heading.textContent = options.heading || t(total ? "comments" : "heading", { n: total });
+    turn.textContent = t(total > 1 && (isNewest ? "oldest" : "newest"));
+    empty.textContent = t(!total && "none");
+    more.textContent = t(hasMore && "more");
+    earlier.textContent = t(start && "earlier");
+    fresh.textContent = t(waiting && "fresh", { n: waiting });
+    fill(notice, answers.slice(0, 1).map((item) =>
+      make("a", { href: `#${idOf(item)}` }, t("answers", { n: answers.length }))));
+    // Who was at a button that is gone stays near.
+    if (focused?.checkVisibility() === false) (near?.isConnected ? near : list).focus({ preventScroll: true });
+    quotes?.then((drawn) => drawn?.());
     // What is not there yet may be in the list that is on its way.
     if (landing && !view.early) land(landing, start);
   };
@@ -284,20 +271,19 @@ export const mount = async (host, options) => {
   // Passages of the article, when somebody selects one or a comment is about one.
   const quote = () =>
     (quotes ??= import("./quotes.js")
-      .then(({ quotesOf }) => quotesOf(view, host, { write: insert, jump: (id) => land(`talkee-${id}`) }))
+      .then(({ quotesOf }) => quotesOf(view, host, { write: insert, jump: land }))
       .catch(() => {}));
   if (isQuoting) {
     document.addEventListener("selectionchange", quote, { once: true, signal: view.signal });
     if (!getSelection().isCollapsed) quote();
   }
 
-  for (const element of [notice, more, earlier, fresh, empty, orders]) show(element, false);
-  fill(section, [make("div.top", {}, heading, orders), notice, main, status, empty, earlier, list, more,
-    make("div.news", { ariaLive: "polite" }, fresh)]);
+  fill(section, make("div.top", {}, heading, turn), main, status, notice, empty, earlier, list, more,
+    make("div.news", { ariaLive: "polite" }, fresh));
   // More comes as one scrolls to it.
   observe(new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && extend(), { rootMargin: "600px" }), more);
   on(window, "hashchange", () => land(location.hash));
-  const leave = () => remember(place, new Date().toJSON());
+  const leave = () => remember(place, Date.now());
   on(window, "pagehide", leave);
   until(leave);
   const clock = setInterval(() => {

@@ -1,5 +1,5 @@
 // Where people write; it also asks who they are, when they send for the first time.
-import { fill, make, recall, remember, setHtml, show } from "./dom.js";
+import { field, fill, make, recall, remember, setHtml, show } from "./dom.js";
 import { panelOf } from "./sign-in.js";
 
 // `send(text)` is awaited; what was typed stays until it succeeds, and under `key` over a reload.
@@ -7,24 +7,19 @@ import { panelOf } from "./sign-in.js";
 // that is there already has the field in it.
 export const composerOf = (view, { label, send, key, value = "", cancel, isChat, verb = "send" }, form) => {
   const { server, t, button } = view;
-  form ??= make(`form.composer${isChat ? ".chatting" : ""}`, {}, label && make("textarea.input"));
+  form ??= make(`form.composer${isChat ? ".chatting" : ""}`, {},
+    label && field("textarea.input", label, { rows: isChat ? 1 : 2 }));
   const area = form.firstChild ?? make("textarea");
   const draft = key && view.draftOf(key);
-  let busy, next, panel, entry;
+  let last = Promise.resolve();
+  let panel, entry;
 
   const changed = () => {
     if (draft) remember(draft, area.value);
     said.textContent = "";
     show(shown, false);
-    // Where the field does not grow by itself.
-    if (!CSS.supports("field-sizing: content")) {
-      area.style.height = "auto";
-      area.style.height = `${area.scrollHeight + 2}px`;
-    }
   };
 
-  area.placeholder = area.ariaLabel = label;
-  area.rows = isChat ? 1 : 2;
   area.maxLength = 10240;
   area.value ||= recall(draft) ?? value;
   area.oninput = changed;
@@ -39,8 +34,7 @@ export const composerOf = (view, { label, send, key, value = "", cancel, isChat,
   const said = make("p.said", { role: "alert" });
   const ask = make("div.ask");
   const who = make("span.who");
-  const leave = button("sign_out", server.signOut);
-  form.noValidate = true;
+  const leave = button("leave", server.signOut);
   form.onsubmit = (event) => {
     event.preventDefault();
     run();
@@ -50,10 +44,10 @@ export const composerOf = (view, { label, send, key, value = "", cancel, isChat,
 
   const drawPerson = () => {
     const { user } = server;
-    fill(who, user ? [make("span", {}, t("writing_as", { name: user.full_name })), " ", leave] : []);
+    fill(who, user && [make("span", {}, t("as", { name: user.full_name })), " ", leave]);
     if (!user) return;
     panel = null;
-    fill(ask, []);
+    fill(ask);
   };
 
   // Below the field, until one types again.
@@ -77,13 +71,14 @@ export const composerOf = (view, { label, send, key, value = "", cancel, isChat,
     area.focus();
   };
 
-  // Send, or with `isEntry` only say who one is.
-  const run = async (isEntry) => {
+  // Send, or with `isEntry` only say who one is: one after the other, and of what was changed
+  // meanwhile nothing.
+  const run = (isEntry) => {
     const text = area.value.trim();
-    if (busy) return void (next = text);
+    last = last.then(() => form.isConnected && text === area.value.trim() && go(text, isEntry));
+  };
+  const go = async (text, isEntry) => {
     if (label && !text && !panel && !isEntry) return area.focus();
-    busy = true;
-    next = "";
     said.textContent = "";
     form.ariaBusy = "true";
     try {
@@ -91,7 +86,7 @@ export const composerOf = (view, { label, send, key, value = "", cancel, isChat,
         // What stood there when they only wanted to come in is not sent.
         entry = isEntry && text;
         panel = await panelOf(view, () => run(true), fail);
-        fill(ask, [panel.element]);
+        fill(ask, panel.element);
         panel.focus();
       } else if (server.user || (await panel.submit())) {
         const content = text === entry ? "" : text;
@@ -101,13 +96,9 @@ export const composerOf = (view, { label, send, key, value = "", cancel, isChat,
         if (!isChat) settle(content);
       }
     } catch (error) {
-      next = "";
       fail(error);
     }
-    busy = false;
     form.ariaBusy = null;
-    // What was to be sent meanwhile, if it is another text.
-    if (next && next !== text && next === area.value.trim()) run();
   };
 
   const fail = (error) => {
@@ -117,7 +108,7 @@ export const composerOf = (view, { label, send, key, value = "", cancel, isChat,
 
   view.until(server.onPerson(drawPerson));
   drawPerson();
-  requestAnimationFrame(changed);
+  changed();
   return {
     element: form, run, fail,
     text: () => area.value,

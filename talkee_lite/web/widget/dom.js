@@ -9,8 +9,7 @@ export const make = (name, properties = {}, ...children) => {
   const [tag, ...classes] = name.split(".");
   const element = document.createElement(tag);
   if (classes[0]) {
-    element.className = classes.join(" ");
-    element.setAttribute("part", element.className);
+    element.className = element.part = classes.join(" ");
   }
   for (const [key, value] of Object.entries(properties)) {
     if (typeof value === "function") element.addEventListener(key, value);
@@ -21,8 +20,20 @@ export const make = (name, properties = {}, ...children) => {
   return element;
 };
 
-export const fill = (element, children) =>
-  element.replaceChildren(...children.flat().filter((child) => child));
+// A field that says what belongs there.
+export const field = (name, label, properties) => make(name, { placeholder: label, ariaLabel: label, ...properties });
+
+export const fill = (element, ...children) =>
+  element.replaceChildren(...children.flat(3).filter((child) => child));
+
+// `run`, once nobody has asked for it for a while.
+export const debounced = (run, milliseconds) => {
+  let timer;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(run, milliseconds);
+  };
+};
 
 // `on(target, name, run)` until the signal.
 export const listening = (signal) => (target, name, run) => target.addEventListener(name, run, { signal });

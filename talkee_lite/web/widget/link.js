@@ -2,7 +2,7 @@
 import { listening } from "./dom.js";
 import { isPassing } from "./server.js";
 
-const HIDDEN = 5 * 60 * 1000; // a tab out of sight for so long lets go of its socket
+const HIDDEN = 300000; // 5 minutes: a tab out of sight for so long lets go of its socket
 const POLL = 5000;
 
 // `hear(event)` gets what the server sends, `{type: "state", state}`, and, where sockets are blocked,
@@ -54,7 +54,7 @@ const linkOf = (server, slug) => {
       if (code === 4501) {
         server.forget(token); // then all who listen for people hear of it
         if (socket === own) connect(); // another tab has a newer one
-      } else if (code === 4402) await server.renew(token).then(connect, retry);
+      } else if (code === 4402) await server.renew(token).then(connect, () => retry(0));
       else if (code === 4409) rest("elsewhere");
       else if (code === 4503) rest("banned");
       else if (code >= 4500 || /^100[23789]$/.test(code)) rest("reload");
@@ -82,7 +82,7 @@ const linkOf = (server, slug) => {
   const retry = async (seconds) => {
     rest(state === "polling" ? state : navigator.onLine ? "reconnecting" : "offline");
     const jitter = Math.min(30, 2 ** tries++) * (0.5 + Math.random());
-    timer = setTimeout(connect, ((Number(seconds) || 0) + jitter) * 1000);
+    timer = setTimeout(connect, (seconds + jitter) * 1000);
     // A socket that fails does not say why; the answer to a request does.
     if (failures < 2) return;
     try {
@@ -108,7 +108,7 @@ const linkOf = (server, slug) => {
     on(document, "visibilitychange", () => {
       clearTimeout(hiding);
       if (document.hidden) hiding = setTimeout(rest, HIDDEN, "hidden");
-      else if (/^(hidden|offline|reconnecting|polling)$/.test(state)) connect();
+      else if (/hidden|line|ing/.test(state)) connect(); // it may work again
     });
     on(window, "online", connect);
     on(window, "offline", () => rest("offline"));

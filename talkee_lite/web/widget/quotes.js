@@ -1,5 +1,5 @@
 // Passages of the article that comments are about: chosen by selecting, found again by their text.
-import { fill, make, show } from "./dom.js";
+import { debounced, fill, make, show } from "./dom.js";
 
 const LONGEST = 300; // letters of a passage
 const OTHERS = "script, style, noscript, textarea, select, talkee-comments, talkee-chat, talkee-marks";
@@ -10,7 +10,8 @@ const bare = (text) => Array.from(text.matchAll(LETTER), ([letter]) => letter.to
 
 // The article's letters, and where each of them stands.
 const lettersOf = (root) => {
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
+  // Elements (1) and text (4) are shown; 1: this one, 2: nothing of it, 3: what is in it.
+  const walker = document.createTreeWalker(root, 5, (node) => {
     if (node.nodeType > 1) return 1;
     const { display, userSelect } = getComputedStyle(node);
     return node.matches(OTHERS) || display === "none" || userSelect === "none" ? 2 : 3;
@@ -55,33 +56,28 @@ const chosenOf = ({ text, places }, range) => {
   return rangeAt(places, start, end);
 };
 
-// Painted without touching the page's own elements, where the browser can.
-const paintOf = (name) => {
-  const all = CSS.highlights;
-  if (all && !all.has(name)) all.set(name, new Highlight());
-  return all?.get(name) ?? new Set();
-};
+// Painted without touching the page's own elements.
+const paintOf = (name) => CSS.highlights.get(name) ?? CSS.highlights.set(name, new Highlight()).get(name);
 const styled = new CSSStyleSheet();
-styled.replaceSync(`::highlight(talkee-quoted) { text-decoration: underline dotted 2px #2f8f6b; }
-::highlight(talkee-lit) { background-color: #ffe08a; color: #1c1c1c; }`);
+styled.replaceSync(`::highlight(talkee-quoted){text-decoration:underline dotted 2px #2f8f6b}
+::highlight(talkee-lit){background:#ffe08a;color:#111}`);
 document.adoptedStyleSheets.push(styled);
 
-// `write(text)` begins a comment; `jump(id)` shows one.
+// `write(text)` begins a comment; `jump(id)` shows the comment with this element's id.
 export const quotesOf = (view, host, { write, jump }) => {
   const { t, options, on, observe, until, button } = view;
-  const quoting = new Map(); // entry of a comment → the passage's text
   const quoted = paintOf("talkee-quoted");
   const lit = paintOf("talkee-lit");
   const marks = make("div");
-  const talk = button("talk_about", () => {
+  const talk = button("quote", () => {
     look();
     if (!chosen) return;
     const selection = getSelection();
-    selection.removeAllRanges();
+    selection.empty();
     selection.addRange(chosen);
     // As it is read: what is hidden is not in it, and lines are apart.
     const text = `${selection}`.replace(/\u00ad/g, "").replace(/\s+/g, " ").trim();
-    selection.removeAllRanges();
+    selection.empty();
     show(talk, false);
     write(`> ${text.replace(/[\\`*_[\]<>#~&]|^[-+=]|(?<=^\d+)[.)]/g, "\\$&")}\n\n`);
   }, "about");
@@ -92,8 +88,7 @@ export const quotesOf = (view, host, { write, jump }) => {
   root.adoptedStyleSheets = host.shadowRoot.adoptedStyleSheets.slice(1);
   root.append(make("section.layer", { lang: t.lang, dir: t.dir }, marks, talk));
   document.body.append(layer);
-  let ranges = [];
-  let chosen, timer, drawing;
+  let chosen;
 
   const one = (selector) => selector && document.querySelector(selector);
   const article = () =>
@@ -114,10 +109,7 @@ export const quotesOf = (view, host, { write, jump }) => {
     const { right, bottom } = range.getBoundingClientRect();
     put(talk, { right: Math.max(right, talk.offsetWidth + 8), top: bottom });
   };
-  const later = () => {
-    clearTimeout(timer);
-    timer = setTimeout(look, 250);
-  };
+  const later = debounced(look, 250);
 
   const light = (range) => {
     lit.clear();
@@ -134,56 +126,43 @@ export const quotesOf = (view, host, { write, jump }) => {
     }
   };
 
+  const clear = () => {
+    for (const { range } of marks.children) quoted.delete(range);
+  };
   const draw = () => {
-    for (const range of ranges) quoted.delete(range);
-    ranges = [];
+    if (view.signal.aborted) return;
+    clear();
     const letters = lettersOf(article());
-    const found = {}; // text → entries
-    for (const [entry, text] of quoting) {
-      // The button stands behind the quotation, and goes with it.
-      const range = entry.jump.isConnected && rangeOf(letters, text);
-      if (!entry.jump.isConnected) quoting.delete(entry);
-      entry.passage = range;
-      show(entry.jump, range);
-      if (range) (found[text] ??= []).push(entry);
+    const found = {}; // text → where comments quote it
+    for (const quote of host.shadowRoot.querySelectorAll(".comment > .body > .text > blockquote:first-child")) {
+      const text = bare(quote.textContent);
+      const range = (quote.range = rangeOf(letters, text));
+      if (!quote.jump) quote.after((quote.jump = button("passage", () => light(quote.range), "quiet.jump")));
+      show(quote.jump, range);
+      if (range) (found[text] ??= []).push(quote);
     }
-    fill(marks, Object.values(found).map(([{ passage, item }, ...others]) => {
-      const n = others.length + 1;
-      ranges.push(passage);
-      quoted.add(passage);
-      const title = t("on_passage", { n });
-      const number = n.toLocaleString(t.lang);
-      // What is seen is part of the name, also in languages that have a word for "one comment".
-      const ariaLabel = title.includes(number) ? title : `${number}: ${title}`;
-      return Object.assign(button(number, () => jump(item.id), "mark", { ariaLabel, title }), { range: passage });
+    fill(marks, Object.values(found).map((quotes) => {
+      const [quote] = quotes;
+      const { range } = quote;
+      quoted.add(range);
+      const n = quotes.length.toLocaleString(t.lang);
+      const title = t("quoted", { n });
+      const mark = button(n, () => jump(quote.closest("article").id), "mark", { ariaLabel: title, title });
+      return Object.assign(mark, { range });
     }));
     place();
   };
-  const drawn = () => {
-    clearTimeout(drawing);
-    drawing = setTimeout(draw, 100);
-  };
-
   observe(new ResizeObserver(place), document.documentElement);
   observe(new ResizeObserver(place), document.body);
   on(document, "selectionchange", later);
   until(() => {
     layer.remove();
     lit.clear();
-    for (const range of ranges) quoted.delete(range);
+    clear();
   });
   show(talk, false);
   later();
 
-  return {
-    drawn,
-    // A comment that begins with a quotation was drawn: that may be a passage.
-    found: (entry) => {
-      const quote = entry.text.querySelector("blockquote");
-      quoting.set(entry, bare(quote.textContent));
-      entry.jump = button("to_passage", () => light(entry.passage), "quiet.jump", { hidden: true });
-      quote.after(entry.jump);
-      drawn();
-    },
-  };
+  // Comments were drawn; those that begin with a quotation may be about a passage.
+  return debounced(draw, 100);
 };

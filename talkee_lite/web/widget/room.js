@@ -3,7 +3,7 @@
 // `items`: what is shown, oldest first: stored messages by `seq`, then those on their way, which have
 // none. Everything up to `seq` in the room's record of `epoch` is in them.
 
-export const EMPTY_ROOM = { epoch: null, seq: -Infinity, items: [], hasOlder: false };
+export const EMPTY_ROOM = { epoch: null, seq: -1, items: [], hasOlder: false };
 
 const within = (state, items, messages) => {
   const all = new Map(items.map((item) => [item.message_id, item]));

@@ -8,6 +8,9 @@ export const isPassing = ({ status }) => !status || status === 408 || status ===
 // crypto.randomUUID is missing on plain http pages.
 export const random = () => URL.createObjectURL(new Blob()).slice(-36);
 
+// Whether somebody decides about what others write.
+export const decides = (user) => /^(adm|mod)/.test(user?.kind);
+
 const servers = {};
 
 export const serverOf = (base, siteId) => (servers[base + siteId] ??= serverAt(base, siteId));
@@ -26,14 +29,13 @@ const serverAt = (base, siteId) => {
     remember(base, value);
     adopt(value);
   };
-  addEventListener("storage", ({ key }) => (!key || key === `talkee ${base}`) && adopt(recall(base)));
+  addEventListener("storage", ({ key }) => key === `talkee ${base}` && adopt(recall(base)));
 
   const ask = async (method, path, body, token) => {
     let response, answer;
     try {
       response = await fetch(`${base}api/${path}`, {
         method,
-        cache: "no-store",
         signal: AbortSignal.timeout(15000),
         headers: {
           ...(body && { "Content-Type": "application/json" }),
@@ -48,7 +50,7 @@ const serverAt = (base, siteId) => {
     }
     const status = response?.ok ? 0 : response?.status;
     const wait = response?.headers.get("Retry-After");
-    throw Object.assign(new Error(answer?.msg), answer, { status, wait });
+    throw { ...answer, status, wait };
   };
 
   // Another token for one that is past its time; whether there is one.
@@ -89,7 +91,7 @@ const serverAt = (base, siteId) => {
       return signed?.access_token;
     },
     get isStaff() {
-      return /^(admin|moderator)$/.test(signed?.user.kind);
+      return decides(signed?.user);
     },
     // `hear()` whenever somebody else is signed in; the answer ends that.
     onPerson: (hear) => {
@@ -109,9 +111,6 @@ const serverAt = (base, siteId) => {
     forget: (token) => signed?.access_token === token && keep(null),
     // A picture that the server drew is loaded from where this script came from: the server's
     // public name may be one that this browser cannot reach or this page's policy does not list.
-    picture: ({ id, avatar_url: url }) => {
-      const drawn = `api/avatars/${id}.svg`;
-      return url.endsWith(`/${drawn}`) ? base + drawn : url;
-    },
+    picture: ({ avatar_url: url }) => url.replace(/.*\/(?=api\/avatars\/)/, base),
   };
 };

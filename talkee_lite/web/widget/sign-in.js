@@ -1,5 +1,5 @@
 // The ways to sign in that the server offers, inside a form that waits for one of them.
-import { fill, make } from "./dom.js";
+import { field, fill, make } from "./dom.js";
 import { signWithWallet } from "./wallet.js";
 
 // What somebody types for a way to sign in: the fields of the call, and what browsers fill in there.
@@ -15,8 +15,8 @@ const wayOf = (view, name) => {
     mvm: window.ethereum && (() => signWithWallet(view)),
     // The site's own server signs a token for whoever is logged in there.
     sso: sso && (async () => {
-      const response = await fetch(sso, { cache: "no-store" });
-      if (!response.ok) throw Object.assign(new Error(), { error: "sign_in_failed" });
+      const response = await fetch(sso);
+      if (!response.ok) throw { error: "sign_in_failed" };
       return { token: (await response.text()).trim() };
     }),
   }[name];
@@ -39,10 +39,7 @@ export const panelOf = async (view, done, fail) => {
   const turn = (wanted) => {
     mode = wanted;
     inputs = Object.entries(FORMS[mode] ?? {}).map(([name, autocomplete]) =>
-      make("input.input", {
-        name, autocomplete, type: name, maxLength: 256, autocapitalize: "none",
-        value: typed()[name] ?? "", ariaLabel: t(name), placeholder: t(name),
-      }));
+      field("input.input", t(name), { name, autocomplete, type: name, maxLength: 256 }));
     const others = methods.map(({ method, ...info }) => {
       if (method === mode) return null;
       if (FORMS[method]) {
@@ -53,11 +50,12 @@ export const panelOf = async (view, done, fail) => {
       }
       return wayOf(view, method) && by(method, () => signInByPage(view, method, info));
     }).filter(Boolean);
-    fill(element, [
-      make("p", {}, t(mode === "guest" ? "ask_name" : "ask_sign_in")),
+    fill(
+      element,
+      make("p", {}, t(mode === "guest" ? "ask_name" : "ask")),
       make("div.fields", {}, inputs, mode === "password" && by("register", () => server.signIn(typed(), "register"))),
       make("p.ways", {}, others[0] && mode && `${t("or")} `, others),
-    ]);
+    );
   };
   turn(Object.keys(FORMS).find((one) => methods.some(({ method }) => method === one)));
 

@@ -3,7 +3,7 @@
 // `items` holds comments and replies by their keys; those with `isFresh` wait until the reader asks
 // for them; `hasMore`: there are others behind.
 
-export const EMPTY_THREAD = { items: new Map(), total: 0, revision: 0 };
+export const EMPTY_THREAD = { items: new Map(), total: 0, revision: -1 };
 
 export const keyOf = ({ comment_id: of, id }) => (of ? "r" : "c") + id;
 
@@ -14,17 +14,17 @@ const within = (state, added) => {
 };
 
 // Whether a new comment would stand where nothing is loaded yet.
-export const isBeyond = ({ hasMore, order }) => hasMore && order === "created_at_asc";
+export const isBeyond = ({ hasMore, isNewest }) => hasMore && !isNewest;
 
-// A list came: `{items, total, revision, hasMore, order}`. What the reader did not have before is
-// fresh, unless it is their own, or they had nothing yet, or had not come so far.
+// A list came: `{items, total, revision, hasMore, isNewest}`. What the reader did not have before is
+// fresh, unless it is their own, or there was no list yet, or they had not come so far.
 export const loaded = (state, list, me) => {
-  const { items: before } = state;
+  const { items: before, revision } = state;
   const isOpen = isBeyond(state);
   return within({ ...list, items: [] }, list.items.map((item) => {
     const known = before.get(keyOf(item));
     const isBehind = isOpen && !(item.comment_id ? before.has(`c${item.comment_id}`) : known);
-    const isFresh = before.size && item.creator.id !== me && !isBehind && (!known || known.isFresh);
+    const isFresh = revision >= 0 && item.creator.id !== me && !isBehind && (!known || known.isFresh);
     const next = isFresh ? { ...item, isFresh } : item;
     // What did not change stays the same object, so that nobody has to draw it anew.
     return JSON.stringify(known) === JSON.stringify(next) ? known : next;
@@ -35,7 +35,7 @@ export const loaded = (state, list, me) => {
 export const extended = (state, { items, hasMore }) => within({ ...state, hasMore }, items);
 
 export const put = (state, item) =>
-  within({ ...state, total: state.total + Number(!item.comment_id && !state.items.has(keyOf(item))) }, [item]);
+  within({ ...state, total: state.total + (item.comment_id || state.items.has(keyOf(item)) ? 0 : 1) }, [item]);
 
 // The reader asked for what waited.
 export const seen = (state) =>
@@ -50,7 +50,7 @@ const drop = (state, key) => {
   const isKept = item && [...items.values()].some(({ comment_id: of }) => `c${of}` === key);
   if (isKept) items.set(key, { ...item, status: "deleted", content_html: "", isFresh: false });
   else items.delete(key);
-  return { ...state, items, total: state.total - Number(key[0] === "c" && !isKept) };
+  return { ...state, items, total: state.total - (key[0] === "r" || isKept ? 0 : 1) };
 };
 
 // An event of the socket; null: something is missing, and the list has to be loaded.
@@ -79,16 +79,11 @@ export const changed = (state, event, me) => {
 export const goneIn = ({ reply_id: reply, comment_id: comment }) => (reply ? `r${reply}` : `c${comment}`);
 
 // In the order of the list: comments, each with its replies, oldest first; with those that wait?
-export const arranged = ({ items, order }, isAll) => {
+export const arranged = ({ items, isNewest }, isAll) => {
   const shown = [...items.values()].filter(({ isFresh }) => isAll || !isFresh);
   const under = {};
   shown.sort((a, b) => (a.created_at > b.created_at) - (a.created_at < b.created_at) || a.id - b.id);
   for (const item of shown) (under[item.comment_id ?? 0] ??= []).push(item);
   const pairs = (under[0] ?? []).map((comment) => [comment, under[comment.id] ?? []]);
-  return order === "created_at" ? pairs.reverse() : pairs;
+  return isNewest ? pairs.reverse() : pairs;
 };
-
-// Answers to `me` by others since a time.
-export const answersTo = ({ items }, me, since) =>
-  [...items.values()].filter(({ comment_id: of, reply_to: to, creator, created_at: time }) =>
-    of && creator.id !== me && time > since && items.get(to ? `r${to}` : `c${of}`)?.creator.id === me);

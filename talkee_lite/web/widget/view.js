@@ -1,6 +1,6 @@
 // What comments and chat have in common: words, looks, a list that is kept up to date, and an end.
 import { listening, make } from "./dom.js";
-import { isPassing, serverOf } from "./server.js";
+import { decides, isPassing, serverOf } from "./server.js";
 import { wordsOf } from "./words.js";
 
 // As constructed a style sheet passes where a page's policy forbids <style>.
@@ -9,15 +9,16 @@ const lookOf = async (base) => {
   return new CSSStyleSheet().replace(text);
 };
 
-// Who mounts it gives `paint()`, `ask()`, which is awaited for a list, `listed(list)`, `take(event)`
-// and perhaps `note()`, and sets `isReady` once there is something to show.
-export const openView = async (host, options) => {
-  const { base, theme, slug } = options;
+// Who mounts it gives `paint()`, `ask()`, which is awaited for a list, `came(list)`, `take(event)`
+// and perhaps `note()`. Nothing is painted before there is a list, unless it `isReady`. `options.ends`
+// ends it, also while what it needs is on its way: nothing of it has been done by then.
+export const openView = async (host, options, isReady) => {
+  const { base, theme, slug, ends } = options;
   const root = host.shadowRoot;
   const [t, sheet] = await Promise.all([wordsOf(base, options.lang), lookOf(base)]);
-  const server = serverOf(base, options["site-id"]);
-  const ends = new AbortController();
   const { signal } = ends;
+  signal.throwIfAborted();
+  const server = serverOf(base, options["site-id"]);
   const until = (off) => signal.addEventListener("abort", off);
   const on = listening(signal);
   const observe = (watch, target, how) => {
@@ -36,20 +37,18 @@ export const openView = async (host, options) => {
     const isLight = color[0] === "r" ? a + b + c > 400 : a > 1 ? a > 60 : a > 0.6;
     section.className = /k|t$/.test(theme) ? `${theme} own` : isLight ? "dark" : "light";
   };
-  for (const element of [document.documentElement, document.body]) {
-    observe(new MutationObserver(tone), element, { attributes: true });
-  }
-  on(matchMedia("(prefers-color-scheme: dark)"), "change", tone);
-  tone();
+  // The style sheet has letters take a moment to change their colour.
+  on(section, "transitionrun", tone);
 
   let said = "";
-  let connection, drawing, turn;
+  let connection, drawing, turn, isExtending;
 
   const paint = () => {
     drawing = null;
     if (signal.aborted) return;
-    status.textContent = (view.isReady && (connection || view.note?.())) || said;
-    if (!view.isReady) return;
+    status.textContent = (isReady && (connection || view.note?.())) || said;
+    tone();
+    if (!isReady) return;
     view.paint();
     host.setAttribute("data-loaded", "");
   };
@@ -61,9 +60,9 @@ export const openView = async (host, options) => {
     button: (name, click, kind = "quiet", properties) =>
       make(`button.${kind}`, { type: "button", click, ...properties }, t(name) ?? name),
     time: (iso, text = t.ago(iso)) => make("time.faint", { dateTime: iso, title: t.full(iso) }, text),
-    author: ({ full_name: name, kind }) => [
-      make("b.author", { dir: "auto" }, name),
-      /^(admin|moderator)$/.test(kind) && make("span.badge", {}, t(kind)),
+    author: (user) => [
+      make("b.author", { dir: "auto" }, user.full_name),
+      decides(user) && make("span.badge", {}, t(user.kind)),
     ],
     // Under which name the browser keeps what is typed.
     draftOf: (key) => `draft ${base}${server.siteId} ${key}`,
@@ -71,7 +70,6 @@ export const openView = async (host, options) => {
     page: () => ({ address: options.address, title: document.title }),
     tell: (name, detail) =>
       host.dispatchEvent(new CustomEvent(`talkee-${name}`, { detail, bubbles: true, composed: true })),
-    end: () => ends.abort(),
     // Several changes at once are drawn once.
     draw: () => {
       drawing ??= document.hidden ? setTimeout(paint, 50) : requestAnimationFrame(paint);
@@ -82,29 +80,30 @@ export const openView = async (host, options) => {
     },
     // What a refusal means, in the reader's language where there is a text for it.
     explain: (error) => {
-      const text = t(error.error, { n: error.wait || 1 }) ?? (error.status ? error.message : t("failed"));
-      return error.suggestion ? `${text} ${t("try_name", { name: error.suggestion })}` : text;
+      const text = t(error.error, { n: error.wait || 1 }) ?? error.msg ?? t("failed");
+      return error.suggestion ? `${text} ${t("free", { name: error.suggestion })}` : text;
     },
+    // What somebody asked for, and is told where it does not work.
+    attempt: (promise) => promise.catch((error) => view.say(view.explain(error))),
     fail: (error) => {
-      const { error: code, message, status: number } = error;
-      if (/^(origin_not_allowed|site_not_found|invalid_s)/.test(code)) {
-        // The owner alone can cure it: told in the console, and on their own machine on the page.
-        const site = server.siteId;
-        const cure = code[0] === "o" ? ` ${t("cure", { site, origin: location.origin })}` : "";
-        const text = `Talkee: ${message}${cure}`;
-        console.error(text);
-        section.replaceChildren(options.isLocal ? make("p.notice", {}, text) : "");
-        host.setAttribute("data-loaded", ""); // no place is kept for what does not come
-        view.end();
-      } else if (!isPassing(error) && number !== 401) view.say(view.explain(error));
+      if (/^(origin_not_allowed|site_not_found|invalid_s)/.test(error.error)) {
+        // The owner alone can cure it.
+        host.refuse(`${error.msg} ${error.cure ?? ""}`);
+        ends.abort();
+      } else if (!isPassing(error) && error.status !== 401) view.say(view.explain(error));
     },
-    // Ask for the list; what is heard meanwhile comes after it. The last that was asked for counts.
-    load: async () => {
+    // Ask for the list, or for another one; what is heard meanwhile comes after it. The last that was
+    // asked for counts.
+    load: async (isOther) => {
       const own = (turn = {});
+      isReady &&= !isOther;
       view.early ??= [];
       try {
         const list = await view.ask();
-        if (own === turn) view.listed(list);
+        if (own === turn) {
+          isReady = true;
+          view.came(list);
+        }
       } catch (error) {
         if (own === turn) view.fail(error);
       }
@@ -125,8 +124,8 @@ export const openView = async (host, options) => {
     },
     // What lies behind the list, or before it.
     extend: async (ask, extended) => {
-      if (view.early || view.isExtending) return;
-      view.isExtending = true;
+      if (view.early || isExtending) return;
+      isExtending = true;
       const own = turn;
       try {
         const list = await ask();
@@ -134,7 +133,7 @@ export const openView = async (host, options) => {
       } catch (error) {
         view.fail(error);
       }
-      view.isExtending = false;
+      isExtending = false;
     },
   };
   until(server.onPerson(() => view.tell("signin", { user: server.user ?? null })));

@@ -16,7 +16,7 @@ export const wordsOf = async (base, language) => {
   const date = format({ dateStyle: "medium" });
   const t = (key, values = {}) => {
     const text = texts[key];
-    return (text?.other ? (text[plural.select(values.n)] ?? text.other) : text)?.replace(
+    return (text?.[plural.select(values.n)] ?? text)?.replace(
       /{(\w+)}/g,
       (_, name) => (values[name] ?? "").toLocaleString(lang),
     );
@@ -26,7 +26,7 @@ export const wordsOf = async (base, language) => {
     dir: texts.dir,
     full: format({ dateStyle: "long", timeStyle: "short" }),
     clock: format({ timeStyle: "short" }),
-    day: format({ weekday: "long", day: "numeric", month: "long" }),
+    day: format({ dateStyle: "full" }),
     // "5 minutes ago" for a week, then the date.
     ago: (time) => {
       const minutes = Math.round((Date.parse(time) - Date.now()) / 60000);
