@@ -77,7 +77,7 @@ async def test_more_come_on_scrolling_each_once_and_in_order(
     assert await texts(page) == all_of_them
     await expect(button(page, "Show more")).to_have_count(0)
     # By keyboard too, the other way round.
-    await button(page, "Newest first").press("Enter")
+    await button(page, "Show newest first").press("Enter")
     await expect(page.locator("article.comment").first).to_contain_text(all_of_them[-1])
     shown = await page.locator("article.comment").count()
     await button(page, "Show more").press("Enter")
