@@ -227,6 +227,24 @@ async def test_a_page_may_name_its_language_in_any_way(tmp_path: Path) -> None:
     assert dict(zip(pages, said, strict=True)) == wanted
 
 
+LACKING = """
+  import { wordsOf } from "./words.mjs";
+  const texts = { lang: "ar", some: { other: "{n} x" } };
+  globalThis.fetch = async () => ({ json: async () => texts });
+  const t = await wordsOf("", "ar");
+  console.log(JSON.stringify([0, 1, 2, 3, 11].map((n) => t("some", { n }))));
+"""
+
+
+def test_a_form_that_a_file_of_ones_own_lacks_is_the_other_one(tmp_path: Path) -> None:
+    shutil.copy(WIDGET / "words.js", tmp_path / "words.mjs")
+    command = ["node", "--input-type=module", "-e", LACKING]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    said = json.loads(run.stdout)
+    assert len(said) == 5
+    assert all(text.endswith(" x") for text in said)
+
+
 def test_the_documentation_names_every_language() -> None:
     section = (ROOT / "docs" / "widget.md").read_text().split("## Languages")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `([\w-]+)` \|", section, re.M)

@@ -26,19 +26,9 @@ The first shows comments; the second comes when somebody writes, opens the chat,
 passage of the article, or when a comment is about one.
 """
 OWN: Sequence[str] = (
-    *("element", "fail", "hasMore", "draw", "query", "items", "posted", "extend", "forget"),
-    *(
-        "attempt",
-        "early",
-        "hasOlder",
-        "isStaff",
-        "siteId",
-        "picture",
-        "isFresh",
-        "draftOf",
-        "until",
-    ),
-    *("hear", "isNewest", "pathOf", "explain", "paint", "insert", "onPerson", "options"),
+    *("element", "insert", "hasOlder", "draw", "query", "options", "hear", "isFresh", "forget"),
+    *("until", "picture", "hasMore", "items", "siteId", "early", "attempt", "draftOf", "extend"),
+    *("signIn", "isNewest", "pathOf", "explain", "paint", "posted", "isStaff", "onPerson"),
 )
 """Properties that they alone use: pages load a letter for each."""
 STYLES: Sequence[str] = ("look.css",)

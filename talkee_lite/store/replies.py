@@ -191,18 +191,19 @@ async def shows_held_replies(snapshot: Snapshot, room: RoomKey, viewer: Viewer) 
     return row is not None
 
 
-# What a person wrote on a page, and what others replied to just that.
+# The threads of a page in which a person wrote, and what others replied there to just that.
 _ANSWERS = f"""
     with mine as (
-        select id as of, 0 as reply_to from comments
-        where user_id = :user_id and page_id = {PAGE_ID}
-        union all select q.comment_id, q.id from replies as q
+        select id as of from comments where user_id = :user_id and page_id = {PAGE_ID}
+        union select q.comment_id from replies as q
         cross join comments as c on c.id = q.comment_id
         where q.user_id = :user_id and c.page_id = {PAGE_ID}
     )
     select {REPLY} from mine cross join replies as r
         on r.comment_id = mine.of and r.created_at > :since and r.status = 'published'
-    where r.reply_to = mine.reply_to and r.user_id != :user_id
+    where r.user_id != :user_id and :user_id = case r.reply_to
+        when 0 then (select c.user_id from comments as c where c.id = r.comment_id)
+        else (select q.user_id from replies as q where q.id = r.reply_to) end
     order by r.created_at, r.id limit :limit
 """
 

@@ -2,8 +2,6 @@
 //   <script async src="https://talk.example.com/talkee.js" data-site-id="1" data-chat></script>
 // This file only finds where they go; they come when a reader gets near. No cookie, no third party.
 (() => {
-  "use strict";
-
   const { src, dataset } = document.currentScript;
   const base = new URL(".", src).href;
   const isLocal = location.protocol === "http:" && isSecureContext; // localhost, by any name
@@ -198,8 +196,8 @@ width:56px;height:56px;border:1px solid transparent;border-radius:28px;cursor:po
     follow();
     count();
   }, 50);
-  new MutationObserver(follow).observe(document.head, { subtree: true, childList: true, attributes: true });
   window.navigation?.addEventListener("currententrychange", moved);
+  setInterval(follow, 500);
 
   // Who selects a sentence may want to talk about it, before the comments have come near.
   document.addEventListener("selectionchange", () => {

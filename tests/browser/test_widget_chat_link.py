@@ -103,6 +103,73 @@ async def test_a_restart_of_the_server_loses_and_doubles_nothing(
         await tabs.leave()
 
 
+async def test_much_that_cannot_be_sent_asks_the_server_no_more_than_one_thing(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    tabs.expected.append("ERR_FAILED")
+    page = await patient(tabs, host, server.url)
+    tries = 0
+
+    async def lose(route: Route) -> None:
+        nonlocal tries
+        if route.request.method == "POST":
+            tries += 1
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route("**/api/messages?*", lose)
+    for number in range(8):
+        await say(page, f"Line {number}.")
+    async with asyncio.timeout(20):
+        while await page.get_by_text("Not sent").count() < 8:
+            await let_time_pass(page, 1)
+            await asyncio.sleep(0.1)
+    first = messages(page).first.locator("..").get_by_role("button", name="Try again").first
+    await first.focus()
+    tried = tries
+    for _ in range(10):
+        await let_time_pass(page, 1)
+        await asyncio.sleep(0.1)
+    assert tried < tries <= tried + 4
+    # Who is at a button of it stays there.
+    await expect(first).to_be_focused()
+    await page.unroute_all()
+    await let_time_pass(page, 5)
+    await shows(page, *(f"Line {number}." for number in range(8)))
+    await expect(page.get_by_text("Not sent")).to_have_count(0)
+
+
+@pytest.mark.parametrize("after", ["0", "Wed, 21 Oct 2037 07:28:00 GMT"])
+async def test_a_proxy_that_names_no_seconds_is_not_asked_without_a_pause(
+    server: Server, host: Host, tabs: Tabs, after: str
+) -> None:
+    tabs.expected.append("503")
+    page = await enter(tabs, host, server, "Ann")
+    tries = 0
+
+    async def refuse(route: Route) -> None:
+        nonlocal tries
+        if route.request.method != "POST":
+            return await route.continue_()
+        tries += 1
+        headers = {
+            "Access-Control-Allow-Origin": host.origin,
+            "Access-Control-Expose-Headers": "Retry-After",
+            "Retry-After": after,
+        }
+        await route.fulfill(status=503, headers=headers)
+
+    await page.route("**/api/messages?*", refuse)
+    await say(page, "Hello.")
+    await expect(page.get_by_text("Not sent")).to_be_visible()
+    await asyncio.sleep(1)
+    assert tries == 1
+    await page.unroute_all()
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_text("Not sent")).to_have_count(0)
+
+
 async def test_what_cannot_be_sent_is_offered_to_be_tried_again_or_dropped(
     server: Server, host: Host, tabs: Tabs
 ) -> None:

@@ -31,7 +31,7 @@ from .chatting import (
     tells_nothing,
     token_of,
 )
-from .conftest import Host, Tabs, listening
+from .conftest import Held, Host, Tabs, listening
 from .test_wallet import tab_with_wallet
 
 pytestmark = pytest.mark.browser
@@ -470,4 +470,21 @@ async def test_signing_in_twice_at_once_is_one_person(
         await asyncio.gather(*(page.get_by_label("Your name").press("Enter") for _ in range(3)))
         await shows(page, "Once.")
         assert len(await stored(server)) == 1
+        await tabs.leave()
+
+
+async def test_nobody_is_asked_to_come_in_before_that_is_known(
+    tmp_path: Path, host: Host, tabs: Tabs
+) -> None:
+    async with running(public_chat(tmp_path)) as server:
+        await fill_room(server, 1)
+        page = await (await tabs.person()).new_page()
+        lists = Held("messages")
+        await lists.hold(page)
+        await page.goto(host.show(page_with(server.url)))
+        await lists.read.wait()
+        await expect(field(page)).to_be_visible()
+        await expect(page.get_by_role("button", name="Come in")).to_be_hidden()
+        lists.may_come.set()
+        await shows(page, "Line 0")
         await tabs.leave()

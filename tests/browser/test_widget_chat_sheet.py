@@ -248,3 +248,14 @@ async def test_it_keeps_clear_of_notches(server: Server, host: Host, tabs: Tabs)
     assert close is not None
     assert composer["y"] + composer["height"] <= 844 - 34
     assert close["y"] >= 47
+
+
+async def test_the_button_stays_when_the_chat_begins_anew(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    page = await somebodys_page(tabs, host, server)
+    await open_sheet(page)
+    await page.locator("talkee-chat").evaluate("chat => chat.setAttribute('theme', 'dark')")
+    await expect(sheet(page)).to_have_count(0)
+    await expect(launcher(page)).to_be_visible()
+    await open_sheet(page)

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from ..harness import Server, running, until
-from .conftest import Host, Tabs
+from .conftest import Held, Host, Tabs
 from .embedding import (
     HEAD,
     START,
@@ -170,6 +170,26 @@ async def test_themes_are_as_dark_as_they_say_and_auto_as_the_page(
     await page.evaluate("document.body.style = 'background: #fff; color: #111'")
     await expect(sections.nth(2)).to_have_class("light")
     assert await sections.nth(2).evaluate(LETTERS) == [17, 17, 17]
+    # And dark again while nothing of it is shown.
+    part = page.locator("talkee-comments").nth(2)
+    await part.evaluate("part => part.hidden = true")
+    await page.evaluate("document.body.style = ''")
+    await page.wait_for_timeout(100)
+    await part.evaluate("part => part.hidden = false")
+    await expect(sections.nth(2)).to_have_class("dark")
+
+
+async def test_a_theme_is_there_before_the_list(server: Server, host: Host, tabs: Tabs) -> None:
+    page = await (await tabs.person()).new_page()
+    lists = Held("comments")
+    await lists.hold(page)
+    await page.goto(host.show(f"{START}{line(server, 'data-theme=dark')}"))
+    await lists.read.wait()
+    section = page.locator("talkee-comments section")
+    await expect(section).to_have_class("dark own")
+    assert min(await section.evaluate(LETTERS)) > 200
+    lists.may_come.set()
+    await has_loaded(page)
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,11 @@ export const actsOf = (view, { main, label, call, pathOf, posted, did }) => {
       if (server.user) go();
       else openBelow(entry, "like", go);
     },
-    // A second press within four seconds deletes.
+    // A second press within five seconds deletes.
     remove: (entry, asked) => {
       if (asked.textContent === t("sure")) act(entry, "DELETE");
       asked.textContent = t("sure");
-      setTimeout(() => (asked.textContent = t("remove")), 4000);
+      setTimeout(() => (asked.textContent = t("remove")), 5000);
     },
     approve: (entry) => act(entry, "PUT", "/approve"),
   };

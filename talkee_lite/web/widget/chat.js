@@ -39,15 +39,15 @@ export const mount = async (host, options) => {
   let atEnd = true;
   let unread = 0;
   let waiting = [];
-  let keeping = null;
-  let isPublic, isClosed, isSending, speaking;
+  let keeping = null; // `{from}` while a stretch is chosen; the rows look at the difference
+  let isPublic, isClosed, isSending, again, speaking;
   let mark; // of the sheet's entry in the browser's history
 
   const people = make("span.faint.people");
   const keep = button("", () => setKeeping(!keeping && {}));
   const quiet = make("p.day");
   const empty = make("p.empty");
-  const entry = make("div", {}, make("p", {}, t("come")), button("enter", () => composer.run(true), "main"));
+  const entry = make("div", { hidden: true }, make("p", {}, t("come")), button("enter", () => composer.run(true), "main"));
   const more = button("", () => extend(), "more");
   const list = make("ol");
   const log = make("div.log", {
@@ -224,16 +224,13 @@ export const mount = async (host, options) => {
     resend();
   };
 
-  const resend = () => {
-    set(settled(state, { error: null }));
-    if (!isSending) deliver();
-  };
+  const resend = () => isSending || deliver();
 
   // Sending is idempotent by message_id: until an answer comes, the same goes again and again.
   const deliver = async () => {
     isSending = true;
     // Who is signed out gets the last one back first, so that they stand in the order of writing.
-    const next = () => state.items[server.user ? "find" : "findLast"](({ seq, error, status }) => !seq && !error && !status);
+    const next = () => state.items[server.user ? "find" : "findLast"](({ seq, status }) => !seq && !status);
     for (let item; (item = next()) && !view.signal.aborted; ) {
       const { message_id: id, data, user } = item;
       try {
@@ -241,14 +238,16 @@ export const mount = async (host, options) => {
         const body = { message_id: id, category: "text", data, page: view.page() };
         // Meanwhile the state has become another.
         const stored = await server.call("POST", `messages${query}`, body);
-        set(settled(state, stored, id));
+        set(settled(state, { ...stored, error: null }, id));
         say("");
       } catch (error) {
         if (isPassing(error)) {
-          // So are those behind it, which would overtake it.
-          set(settled(state, { error }));
+          // Those behind it would overtake it.
+          if (!state.items.at(-1)?.error) set(settled(state, { error }));
           say(t(error.error, { n: error.wait }));
-          setTimeout(resend, (error.wait || 4) * 1000);
+          clearTimeout(again);
+          again = setTimeout(resend, (+error.wait || 4) * 1000);
+          break;
         } else {
           // Refused: the words go back to where they were typed.
           set(dropped(state, id));

@@ -262,7 +262,7 @@ export const mount = async (host, options) => {
     fill(notice, answers.slice(0, 1).map((item) =>
       make("a", { href: `#${idOf(item)}` }, t("answers", { n: answers.length }))));
     // Who was at a button that is gone stays near.
-    if (focused?.checkVisibility() === false) (near?.isConnected ? near : list).focus({ preventScroll: true });
+    if (focused?.checkVisibility?.() === false) (near?.isConnected ? near : list).focus({ preventScroll: true });
     quotes?.then((drawn) => drawn?.());
     // What is not there yet may be in the list that is on its way.
     if (landing && !view.early) land(landing, start);

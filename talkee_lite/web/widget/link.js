@@ -58,7 +58,7 @@ const linkOf = (server, slug) => {
       else if (code === 4409) rest("elsewhere");
       else if (code === 4503) rest("banned");
       else if (code >= 4500 || /^100[23789]$/.test(code)) rest("reload");
-      else retry(code === 1013 || code === 1011 ? 15 : 0);
+      else retry(/^101[13]$/.test(code) ? 15 : 0);
     };
     wait();
     own.onclose = closed;

@@ -111,6 +111,6 @@ const serverAt = (base, siteId) => {
     forget: (token) => signed?.access_token === token && keep(null),
     // A picture that the server drew is loaded from where this script came from: the server's
     // public name may be one that this browser cannot reach or this page's policy does not list.
-    picture: ({ avatar_url: url }) => url.replace(/.*\/(?=api\/avatars\/)/, base),
+    picture: ({ avatar_url: url }) => url.replace(/.*\/(?=api\/avatars\/\d+\.svg$)/, base),
   };
 };

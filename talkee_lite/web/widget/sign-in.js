@@ -39,7 +39,7 @@ export const panelOf = async (view, done, fail) => {
   const turn = (wanted) => {
     mode = wanted;
     inputs = Object.entries(FORMS[mode] ?? {}).map(([name, autocomplete]) =>
-      field("input.input", t(name), { name, autocomplete, type: name, maxLength: 256 }));
+      field("input.input", t(name), { name, autocomplete, type: name }));
     const others = methods.map(({ method, ...info }) => {
       if (method === mode) return null;
       if (FORMS[method]) {

@@ -33,21 +33,22 @@ export const openView = async (host, options, isReady) => {
   // As dark as the page: told by its letters, whatever made them light.
   const tone = () => {
     const { color } = getComputedStyle(host);
+    if (!color) return; // not in the page
     const [a, b, c] = color.match(/[\d.]+/g).map(Number);
     const isLight = color[0] === "r" ? a + b + c > 400 : a > 1 ? a > 60 : a > 0.6;
     section.className = /k|t$/.test(theme) ? `${theme} own` : isLight ? "dark" : "light";
   };
   // The style sheet has letters take a moment to change their colour.
   on(section, "transitionrun", tone);
+  // Nothing takes a moment while it is not shown; this also sees it for the first time.
+  observe(new ResizeObserver(tone), section);
 
-  let said = "";
-  let connection, drawing, turn, isExtending;
+  let connection, drawing, said, turn, isExtending;
 
   const paint = () => {
     drawing = null;
     if (signal.aborted) return;
     status.textContent = (isReady && (connection || view.note?.())) || said;
-    tone();
     if (!isReady) return;
     view.paint();
     host.setAttribute("data-loaded", "");

@@ -16,7 +16,7 @@ export const wordsOf = async (base, language) => {
   const date = format({ dateStyle: "medium" });
   const t = (key, values = {}) => {
     const text = texts[key];
-    return (text?.[plural.select(values.n)] ?? text)?.replace(
+    return (text?.[plural.select(values.n)] ?? text?.other ?? text)?.replace(
       /{(\w+)}/g,
       (_, name) => (values[name] ?? "").toLocaleString(lang),
     );
