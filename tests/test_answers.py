@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from talkee_lite.clock import SECOND
+from talkee_lite.store import replies as replies_store
 
 from .harness import JSON, Server
 from .test_comments import PAGE, call, reply, say
@@ -64,6 +67,46 @@ async def test_the_oldest_hundred_come(server: Server) -> None:
     mine = await say(server, ann)
     written = [await reply(server, ben, mine, f"reply {number}") for number in range(101)]
     assert await answers(server, ann) == written[:100]
+
+
+def steps_of(replies: int) -> int:
+    """What the query costs SQLite, where half of a thread is one person's and half another's."""
+    db = sqlite3.connect(":memory:")
+    db.executescript(
+        """
+        create table pages (id integer primary key, site_id, slug, moved_to);
+        create table comments (id integer primary key, page_id, user_id);
+        create index comments_by_user on comments (user_id);
+        create table replies (id integer primary key, comment_id, reply_to, user_id, content, html,
+            status, edited, created_at, updated_at, said_at);
+        create index replies_by_user on replies (user_id);
+        create index replies_by_time on replies (comment_id, created_at, id)
+            where status = 'published';
+        insert into pages values (1, 1, '/a', null);
+        insert into comments values (1, 1, 3);
+        """
+    )
+    rows = [(n, 1, n - 2 if n > 2 else 0, n % 2, n) for n in range(1, replies + 1)]
+    db.executemany(
+        "insert into replies (id, comment_id, reply_to, user_id, status, created_at)"
+        " values (?, ?, ?, ?, 'published', ?)",
+        rows,
+    )
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    db.set_progress_handler(step, 100)
+    given = {"site_id": 1, "slug": "/a", "user_id": 1, "since": 0, "limit": 100}
+    assert db.execute(replies_store._ANSWERS, given).fetchall() == []
+    db.close()
+    return steps
+
+
+def test_the_worst_thread_costs_no_more_than_its_length() -> None:
+    assert 0 < steps_of(4000) < 3 * steps_of(2000)
 
 
 @pytest.mark.parametrize("query", ["", "&since=", "&since=-1", "&since=1.5", "&since=soon"])

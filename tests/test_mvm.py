@@ -189,10 +189,33 @@ async def test_each_text_that_the_server_writes_is_another(
     assert len(nonces) == 3
 
 
-@pytest.mark.parametrize("account", ["", "0x12", "0x" + "g" * 40, "8b" * 20, 7, None])
+@pytest.mark.parametrize(
+    "account",
+    [
+        *("", "0x12", "0x" + "g" * 40, "8b" * 20, 7, None, ["0x" + "8b" * 20]),
+        *("0x" + "8b" * 20 + "\n", "0x" + "8b" * 20 + "\n\nPay me", "0x" + "٣" * 40),
+    ],
+)
 async def test_a_text_is_written_for_addresses_alone(server: Server, account: Any) -> None:
     status, answer = await written(server, account)
     assert (status, answer["error"]) == (400, "invalid_body")
+
+
+async def test_where_any_page_may_ask_the_text_names_the_one_that_asks_and_no_other(
+    tmp_path: Path, ann: LocalAccount
+) -> None:
+    site = SiteConfig(id=1, origins=("*",))
+    async with running(config_in(tmp_path, auth=AuthConfig(mvm=True), sites=(site,))) as server:
+        status, answer = await written(server, ann.address, "https://evil.example:99")
+        assert status == 200
+        text = parse(answer["data"]["text"])
+        assert (text.domain, text.uri_authority) == ("evil.example:99", "evil.example:99")
+        signature = sign(ann, answer["data"]["text"])
+        assert "domain" in await fails(server, answer["data"]["text"], signature)
+        assert (await written(server, ann.address, "null"))[0] == 403
+        for origin in ("what", "file://", "https://a b", "https://a\tURI: https://b", "*"):
+            status, answer = await written(server, ann.address, origin)
+            assert (status, answer["error"]) == (401, "sign_in_failed"), origin
 
 
 async def test_no_text_is_written_for_other_pages_or_without_wallets(

@@ -205,6 +205,23 @@ async def test_what_is_kept_of_a_list_follows_its_replies(server: Server) -> Non
     assert await texts(ben) == ["waits"]
 
 
+async def test_of_very_much_the_first_ones_come_along(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comment_lists, "MOST_TOGETHER", 20_000)
+    ann = await server.guest("Ann")
+    comments = [await say(server, ann, f"comment {number}") for number in range(4)]
+    for comment in comments:
+        for number in range(5):
+            await reply(server, ann, comment, f"{number} " + "x" * 1000)
+    for token in (None, ann):
+        found = (await together(server, token=token))["replies"]
+        assert found == await replies_of(server, "1,2,3,4", token=token)
+        # All are counted, few are sent.
+        assert {of: some["total"] for of, some in found.items()} == dict.fromkeys("1234", 5)
+        assert all(1 <= len(some["replies"]) < 5 for some in found.values())
+
+
 @pytest.mark.parametrize("number", ["-1", "101", "x"])
 async def test_how_many_come_along_has_bounds(server: Server, number: str) -> None:
     status, answer, _ = await server.call("GET", f"/api/comments?{PAGE}&replies={number}")

@@ -179,6 +179,10 @@ async def test_answers_far_down_are_named_too_and_nothing_moves_when_they_are(
     assert await page.evaluate("shifts") == 0
     await link.click()
     await expect(reply(page, "An answer")).to_be_focused()
+    # They are not for whoever comes next.
+    await page.wait_for_load_state("networkidle")
+    await page.evaluate("document.querySelector('talkee-comments').signOut()")
+    await expect(link).to_have_count(0)
 
 
 async def test_the_owner_and_moderators_are_marked(server: Server, host: Host, tabs: Tabs) -> None:

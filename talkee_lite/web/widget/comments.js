@@ -290,7 +290,10 @@ export const mount = async (host, options) => {
     for (const time of section.querySelectorAll("time")) time.textContent = t.ago(time.dateTime);
   }, 60000);
   until(() => clearInterval(clock));
-  until(server.onPerson(load));
+  until(server.onPerson(() => {
+    answers = [];
+    load();
+  }));
   load();
   until(listen(server, slug, view.hear));
   return view;
