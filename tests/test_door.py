@@ -302,7 +302,7 @@ PIECES = [b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\x00", b"A: b\r\n", b"Host
         max_size=3,
     ),
 )
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_what_is_plain_means_the_same_to_aiohttp(
     sample: bytes, edits: list[tuple[int, int, bytes]]
 ) -> None:

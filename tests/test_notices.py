@@ -276,7 +276,7 @@ Said = tuple[int, int, int, bool]
 """Who writes, in which room, after how many minutes, and whether it is deleted."""
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     said=st.lists(
         st.tuples(

@@ -64,7 +64,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts)
 @example("a\n\n\n  b\n\tc")
 @example("1. one\n2) two")
