@@ -24,6 +24,7 @@ _EXPORT = re.compile(r"export (?=(?:const|(?:async )?function|class) [\w$])", re
 # Statements begin their lines; inside of functions there are none of these.
 _STATEMENT = re.compile(r"^[ \t]*(?:import|export)\b(?![ \t]*[.(])", re.ASCII | re.MULTILINE)
 _DYNAMIC = re.compile(r"""\bimport\(\s*(["'`])(.*?)\1""", re.ASCII)
+_WORD = re.compile(r"[\w$]+", re.ASCII)
 _COMMENT = re.compile(r"(?:^|(?<=\s))//.*", re.MULTILINE)
 _DECLARATION = re.compile(
     r"^(?:export )?(?:(?:const|let|var) +|(?:async +)?function *\*? *|class +)"
@@ -92,7 +93,8 @@ def join(
 ) -> dict[str, str]:
     """The text of each part; `texts` holds the modules' by name, `parts` the modules of each part.
 
-    `own`: names of properties, 26 at most, that nothing but these modules uses.
+    `own`: names of properties that nothing but these modules uses. The first gets the first letter
+    that is no word of the modules, a to z before A to Z, and so on.
 
     A part exports what other parts import of it, and all exports of the module that has its name
     and of those that others import when they need them (`import("./quotes.js")`, which then asks
@@ -145,19 +147,24 @@ class _Shortened:
     """Letters for names of properties. Where one is a variable's name too, that goes along."""
 
     def __init__(self, own: Sequence[str], modules: Collection[_Module]) -> None:
-        self._letters = dict(zip(own, string.ascii_uppercase, strict=False))
+        texts = [
+            (module, _COMMENT.sub(lambda found: " " * len(found[0]), module.text))
+            for module in modules
+        ]
+        words = {word for _, text in texts for word in _WORD.findall(text)}
+        free = [letter for letter in string.ascii_letters if letter not in words]
+        self._letters = dict(zip(own, free, strict=False))
         if len(self._letters) < len(own):
             raise JoinError("There are more names than letters, or one stands there twice")
-        for name, letter in self._letters.items():
+        for name in self._letters:
             is_used = False
-            for module in modules:
+            for module, text in texts:
                 if name in module.exports:
                     raise module.error(module.names[name], f"{name} is an export")
-                text = _COMMENT.sub(lambda found: " " * len(found[0]), module.text)
-                for found in _whole(name, letter).finditer(text):
+                for found in _whole(name).finditer(text):
                     around = text[max(0, found.start() - 1) : found.end() + 1]
-                    if found[0] == letter or re.search("""[-"'`/]""", around):
-                        raise module.error(found.start(), f"{found[0]} stands in {around}")
+                    if re.search("""[-"'`/]""", around):
+                        raise module.error(found.start(), f"{name} stands in {around}")
                     is_used = True
             if not is_used:
                 raise JoinError(f"There is no property {name}")

@@ -14,7 +14,8 @@ from .files import Folder, answer_packed
 
 PARTS: Mapping[str, Sequence[str]] = {
     "comments.js": (
-        *("thread.js", "dom.js", "server.js", "link.js", "words.js", "view.js", "comments.js"),
+        *("thread.js", "dom.js", "server.js", "link.js", "words.js", "view.js", "passages.js"),
+        "comments.js",
     ),
     "chat.js": (
         *("room.js", "wallet.js", "sign-in.js", "composer.js", "chat.js", "acts.js", "quotes.js"),
@@ -22,15 +23,17 @@ PARTS: Mapping[str, Sequence[str]] = {
 }
 """What pages load, and the modules in `web/widget/` that each part is made of.
 
-The first shows comments; the second comes when somebody writes, opens the chat, or selects a
-passage of the article, or when a comment is about one.
+The first shows comments, and the passages of the article that they are about; the second comes when
+somebody writes or asks for anything, opens the chat, or selects a passage.
 """
 OWN: Sequence[str] = (
-    *("element", "insert", "hasOlder", "draw", "query", "options", "hear", "isFresh", "forget"),
-    *("until", "picture", "hasMore", "items", "siteId", "early", "attempt", "draftOf", "extend"),
-    *("signIn", "isNewest", "pathOf", "explain", "paint", "posted", "isStaff", "onPerson"),
+    *("siteId", "isFresh", "items", "element", "links", "path", "fail", "hasOlder"),
+    *("range", "isStaff", "forget", "posted", "early", "slot", "pathOf", "nodes"),
+    *("draftOf", "extend", "hear", "picture", "came", "hasMore", "until", "isNewest"),
+    *("query", "isChat", "submit", "attempt", "onPerson", "insert", "buttons", "options"),
+    *("draw", "shut", "explain", "paint", "tell", "take", "inside"),
 )
-"""Properties that they alone use: pages load a letter for each."""
+"""Properties that they alone use, in the order in which pages load a letter for each."""
 STYLES: Sequence[str] = ("look.css",)
 NAMES = frozenset([*PARTS, *STYLES])
 BUNDLE = Bundle(PARTS, STYLES, OWN)

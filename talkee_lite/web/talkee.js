@@ -30,6 +30,7 @@
   sheet.replaceSync(`:host(:not([hidden])){display:block!important;width:-moz-available;width:-webkit-fill-available}
 :host(:not([data-loaded],[launcher])){min-height:var(--talkee-reserve,18em)!important}
 :host(talkee-chat:not([data-loaded],[launcher])){min-height:var(--talkee-height,30em)!important}
+:host([launcher]){position:absolute!important;width:0}
 :host>button{position:fixed;z-index:var(--talkee-z,2147483000);right:max(20px,env(safe-area-inset-right));bottom:max(20px,env(safe-area-inset-bottom));
 width:56px;height:56px;border:1px solid transparent;border-radius:28px;cursor:pointer;background:var(--talkee-accent,#2a6a51);color:var(--talkee-on-accent,#fff)}
 :host>button::before{content:"";display:block;width:22px;height:15px;margin:auto;border:2px solid;border-radius:7px 7px 7px 0}

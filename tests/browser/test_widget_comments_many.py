@@ -211,6 +211,9 @@ async def test_a_link_to_no_number_shows_what_is_there(
     await say(server, ann["access_token"], "second")
     await button(page, "1 new").click()
     await shows(page, "first", "second")
+    # It is not even looked for: that would be another list, in which nothing is new.
+    asked = "performance.getEntriesByType('resource').map(({ name }) => name).join()"
+    assert "from_id" not in await page.evaluate(asked)
 
 
 async def test_one_s_own_comment_below_many_is_shown_and_the_others_stay_within_reach(

@@ -10,6 +10,8 @@ import pytest
 from playwright.async_api import Route, expect
 
 from ..harness import Server, running, until
+from ..test_widget_size import OPENED, READING
+from .comments import browser_of
 from .conftest import Host, Tabs
 from .embedding import (
     HEAD,
@@ -79,6 +81,75 @@ async def test_nothing_is_loaded_until_a_reader_comes_near(
     await until(lambda: len(log.sockets) == 1)
     assert not any("chat.js" in address for address in log.addresses)
     assert log.slugs("/api/comments") == ["/post"]
+
+
+@pytest.mark.parametrize("is_member", [False, True])
+async def test_no_more_is_loaded_before_anything_is_opened(
+    server: Server, host: Host, tabs: Tabs, is_member: bool
+) -> None:
+    """Also where a comment is about a passage, and is shown there, and to who is signed in."""
+    await write(server, "/post", "> the crumb\n\nWhich one?")
+    who = {"access_token": await server.guest("Ben"), "user": {"id": 2, "full_name": "Ben"}}
+    person = await (browser_of(tabs, server, who) if is_member else tabs.person())
+    page = await person.new_page()
+    log = Log(page, server)
+    await page.goto(host.show(f"{START}<main><p>So much for the crumb.</p>{line(server)}</main>"))
+    await expect(page.get_by_role("button", name="Comments on this passage: 1")).to_be_visible()
+    await until(lambda: len(log.sockets) == 1)
+    await page.wait_for_load_state("networkidle")
+    assert [path[1:] for path in log.paths() if path.endswith(".js")] == READING
+    # To be lit it takes what one opens.
+    await page.get_by_role("button", name="Show the passage").click()
+    await page.wait_for_function("CSS.highlights.get('talkee-lit')?.size")
+    assert [path[1:] for path in log.paths() if path.endswith(".js")] == OPENED
+
+
+async def test_browsers_that_cannot_mark_passages_show_comments_all_the_same(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    await write(server, "/post", "> the crumb\n\nWhich one?")
+    person = await tabs.person()
+    await person.add_init_script("delete window.Highlight; delete CSS.highlights")
+    html = f"{START}<main><p>So much for the crumb.</p>{line(server, 'data-chat')}</main>"
+    page = await tabs.open(host.show(html), person)
+    await shows(page, "the crumb Which one?")
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('p'))")
+    await comment(page, "Second!", "Ben")
+    await expect(page.locator("article.comment")).to_have_count(2)
+    await page.get_by_role("button", name="Chat").click()
+    await chat(page, "Rye")
+    await says(page, "Rye")
+    await expect(page.get_by_role("button", name="Talk about this")).to_have_count(0)
+    await expect(page.locator("talkee-marks")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        "display: flex; gap: 40px",
+        "display: grid; grid-template-columns: 200px 1fr; gap: 20px",
+        "display: flex; flex-flow: column; justify-content: space-between; min-height: 100vh",
+        "display: inline-block; width: 500px",
+    ],
+)
+async def test_a_closed_chat_and_marks_take_no_room(
+    server: Server, host: Host, tabs: Tabs, style: str
+) -> None:
+    await write(server, "/post", "> the crumb\n\nWhich one?")
+    html = (
+        f"{HEAD}</head><body style='{style}'><aside>Menu</aside><main><p>So much for the crumb."
+        f"</p><div id=here></div></main><footer>Foot</footer>"
+        f"{line(server, 'data-chat', 'data-container=#here')}"
+    )
+    page = await tabs.open(host.show(html))
+    await expect(page.get_by_role("button", name="Comments on this passage: 1")).to_be_visible()
+    await expect(page.get_by_role("button", name="Chat")).to_be_visible()
+    boxes = """() => JSON.stringify(["aside", "main", "footer", "body"].map((name) =>
+      document.querySelector(name).getBoundingClientRect()))"""
+    before = await page.evaluate(boxes)
+    await page.evaluate("document.querySelector('talkee-chat').remove()")
+    await page.evaluate("document.querySelector('talkee-marks').remove()")
+    assert await page.evaluate(boxes) == before
 
 
 @pytest.mark.parametrize("what", ["an empty thread", "a thread", "a chat"])

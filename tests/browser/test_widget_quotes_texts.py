@@ -32,6 +32,7 @@ PASSAGES = {
     "👩‍👩‍👧 and 😀 here": "👩‍👩‍👧 and 😀 here",
     "مرحبا بالعالم": "مرحبا بالعالم",
     "<s style='text-transform: uppercase'>loud</s> words": "loud words",
+    "<s style='text-transform: uppercase'>ο λόγος και ο μύθος</s>": "ο λόγος και ο μύθος",
     "seen <s style='display: none'>hidden </s>again": "seen again",
     "<script>let x = 1;</script>after a script": "after a script",
 }
@@ -82,6 +83,16 @@ async def test_the_whole_of_a_long_article_is_no_passage(
     await page.evaluate("getSelection().selectAllChildren(document.querySelector('#long'))")
     await page.evaluate("new Promise((go) => setTimeout(go, 500))")
     await expect(button(page, TALK)).to_have_count(0)
+
+
+async def test_letters_before_it_that_are_two_in_lower_case_move_nothing(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "> Çok güzel İstanbul!\n\nEvet")
+    article = "<article><p>İyi günler, İpek, İnci. Çok güzel İSTANBUL! Görüşürüz.</p></article>"
+    page = await open_page(tabs, host, server, article=article)
+    await marked(page, "Çok güzel İSTANBUL!")
 
 
 @pytest.mark.parametrize("quotation", ["&nbsp;", "a", "![x](y)", "> > nested", "- \n> - ", "---"])
@@ -139,4 +150,8 @@ async def test_who_is_at_a_mark_stays_there_whatever_is_heard(
     await alive(server, 2)
     await other.close()
     await page.evaluate("new Promise((go) => setTimeout(go, 500))")
+    await expect(mark).to_be_focused()
+    # Also when something is drawn.
+    await say(server, (await someone(server, "Ben"))["access_token"], "Me too")
+    await expect(button(page, "1 new")).to_be_visible()
     await expect(mark).to_be_focused()

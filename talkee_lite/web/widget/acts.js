@@ -1,6 +1,9 @@
 // What people do below a page: write a comment, answer, change, like, delete or approve one.
-import { composerOf } from "./composer.js";
+import { composerOf, pageOf } from "./composer.js";
+import { paintOf } from "./passages.js";
 import { goneIn, keyOf } from "./thread.js";
+
+const lit = paintOf("lit", "background:#ffe08a;color:#111");
 
 // The comments give `main`, the form at their top; `posted(item)` and `did(item)` show what the server
 // answered.
@@ -17,7 +20,7 @@ export const actsOf = (view, { main, label, call, pathOf, posted, did }) => {
   const { insert } = composerOf(view, {
     label,
     key: slug,
-    send: async (content) => posted(await call("POST", pathOf(), { content, page: view.page() })),
+    send: async (content) => posted(await call("POST", pathOf(), { content, page: pageOf(view) })),
   }, main);
 
   const openBelow = (entry, kind, send, given) => {
@@ -45,6 +48,7 @@ export const actsOf = (view, { main, label, call, pathOf, posted, did }) => {
   const act = (entry, method, more = "") =>
     view.attempt(call(method, entry.path(more)).then((item) => (item ? did(item) : view.load())));
 
+  view.until(() => lit?.clear());
   return {
     insert, shut,
     // An answer to what was deleted meanwhile becomes a comment, if they like.
@@ -80,5 +84,12 @@ export const actsOf = (view, { main, label, call, pathOf, posted, did }) => {
       setTimeout(() => (asked.textContent = t("remove")), 5000);
     },
     approve: (entry) => act(entry, "PUT", "/approve"),
+    // A passage of the article, for some seconds.
+    light: (range) => {
+      lit.clear();
+      lit.add(range);
+      scrollTo({ top: scrollY + range.getBoundingClientRect().top - innerHeight / 3 });
+      setTimeout(() => lit.delete(range), 6000);
+    },
   };
 };

@@ -1,14 +1,18 @@
 // A chat room: in the page, or in a sheet that a button opens.
-import { composerOf } from "./composer.js";
+import { composerOf, pageOf } from "./composer.js";
 import { arrange, fill, make, show } from "./dom.js";
 import { listen } from "./link.js";
 import { EMPTY_ROOM, dropped, heard, listed, older, sending, settled, trimmed } from "./room.js";
-import { isPassing, random } from "./server.js";
+import { isPassing } from "./server.js";
 import { openView } from "./view.js";
 
 const MOST = 400; // messages in the page
 const WINDOW = 900000; // 15 minutes: for so long people may delete what they wrote
 const NEAR = 300000; // 5 minutes: what follows so soon needs no name
+
+// A random UUID, as an address of the browser's own ends with (W3C File API, section 8.4):
+// crypto.randomUUID is missing on plain http pages.
+const random = () => URL.createObjectURL(new Blob()).slice(-36);
 
 const encode = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 
@@ -235,7 +239,7 @@ export const mount = async (host, options) => {
       const { message_id: id, data, user } = item;
       try {
         if (server.user?.id !== user.id) throw { status: 401, error: "signed_out" };
-        const body = { message_id: id, category: "text", data, page: view.page() };
+        const body = { message_id: id, category: "text", data, page: pageOf(view) };
         // Meanwhile the state has become another.
         const stored = await server.call("POST", `messages${query}`, body);
         set(settled(state, { ...stored, error: null }, id));
@@ -271,7 +275,7 @@ export const mount = async (host, options) => {
     if (!from) return setKeeping({ from: id });
     setKeeping(null);
     const path = `comments/keep${server.query(options.pageSlug)}`;
-    const body = { from, to: id, room: slug, page: view.page() };
+    const body = { from, to: id, room: slug, page: pageOf(view) };
     view.attempt(server.call("POST", path, body).then(({ data }) => {
       view.tell("comment", data);
       say(t("done"));

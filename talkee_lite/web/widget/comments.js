@@ -1,6 +1,7 @@
 // The comments of a page.
 import { arrange, field, fill, make, recall, remember, setHtml, show } from "./dom.js";
 import { listen } from "./link.js";
+import { passagesOf, quoted } from "./passages.js";
 import {
   EMPTY_THREAD, arranged, changed, extended, freshOf, isBeyond, keyOf, loaded, put, seen,
 } from "./thread.js";
@@ -15,14 +16,13 @@ export const mount = async (host, options) => {
   const { slug } = options;
   const place = `visit ${server.base}${server.siteId}${slug}`;
   const before = recall(place);
-  const isQuoting = options.quotes !== "off";
   const entries = new Map(); // key → what is drawn
   let state = EMPTY_THREAD;
   let isNewest = recall("newest");
   let landing = location.hash;
   let start; // the id of the comment with which the list begins, if that is not the first
   let answers = [];
-  let acting, quotes;
+  let acting, quoting;
 
   const call = async (method, path, body) => (await server.call(method, path, body)).data;
   const pathOf = (of = "") => `comments${of}${query}`;
@@ -152,7 +152,7 @@ export const mount = async (host, options) => {
   };
   // To one of them, wherever it is; it is looked for once.
   const land = (hash, isLast) => {
-    const [, id, reply] = /^#?talkee-(\d{1,15})-?(\d*)$/.exec(hash) ?? [];
+    const [, id, reply] = /^#?talkee-(\d{1,15})\b-?(\d*)$/.exec(hash) ?? [];
     const entry = entries.get(`r${reply}`) ?? entries.get(`c${id}`);
     landing = "";
     if (entry) {
@@ -222,10 +222,7 @@ export const mount = async (host, options) => {
       keeper && note("kept", { name: keeper.full_name }),
       how === "pending" && make("span.badge", {}, t(how)),
     );
-    if (last?.content_html !== item.content_html) {
-      setHtml(text, item.content_html);
-      if (isQuoting && !of && /^<blockq/.test(item.content_html)) quote();
-    }
+    if (last?.content_html !== item.content_html) setHtml(text, item.content_html);
     arrange(tools, [
       !of && isOut && tool("like", likes ? `♥\uFE0E ${likes.toLocaleString(t.lang)}` : "♡", {
         ariaLabel: `${t("like")} ${likes ? t("likes", { n: likes }) : ""}`, ariaPressed: item.fav_id > 0,
@@ -263,18 +260,21 @@ export const mount = async (host, options) => {
       make("a", { href: `#${idOf(item)}` }, t("answers", { n: answers.length }))));
     // Who was at a button that is gone stays near.
     if (focused?.checkVisibility?.() === false) (near?.isConnected ? near : list).focus({ preventScroll: true });
-    quotes?.then((drawn) => drawn?.());
+    if (passages) passages.draw();
     // What is not there yet may be in the list that is on its way.
     if (landing && !view.early) land(landing, start);
   };
 
-  // Passages of the article, when somebody selects one or a comment is about one.
+  const passages = quoted && options.quotes !== "off" && passagesOf(view, host, {
+    jump: land,
+    light: (range) => acts().then((all) => all?.light(range)),
+  });
   const quote = () =>
-    (quotes ??= import("./quotes.js")
-      .then(({ quotesOf }) => quotesOf(view, host, { write: insert, jump: land }))
+    (quoting ??= import("./quotes.js")
+      .then(({ quotesOf }) => quotesOf(view, passages, insert))
       .catch(() => {}));
-  if (isQuoting) {
-    document.addEventListener("selectionchange", quote, { once: true, signal: view.signal });
+  if (passages) {
+    on(document, "selectionchange", quote);
     if (!getSelection().isCollapsed) quote();
   }
 

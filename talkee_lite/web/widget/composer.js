@@ -2,6 +2,9 @@
 import { field, fill, make, recall, remember, setHtml, show } from "./dom.js";
 import { panelOf } from "./sign-in.js";
 
+// What the page is, for the server to learn.
+export const pageOf = ({ options }) => ({ address: options.address, title: document.title });
+
 // `send(text)` is awaited; what was typed stays until it succeeds, and under `key` over a reload.
 // With `isChat` Enter sends and nothing waits. Without `label` it asks only who somebody is. A `form`
 // that is there already has the field in it.

@@ -26,15 +26,6 @@ export const field = (name, label, properties) => make(name, { placeholder: labe
 export const fill = (element, ...children) =>
   element.replaceChildren(...children.flat(3).filter((child) => child));
 
-// `run`, once nobody has asked for it for a while.
-export const debounced = (run, milliseconds) => {
-  let timer;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(run, milliseconds);
-  };
-};
-
 // `on(target, name, run)` until the signal.
 export const listening = (signal) => (target, name, run) => target.addEventListener(name, run, { signal });
 

@@ -4,10 +4,6 @@ import { recall, remember } from "./dom.js";
 // What may be over when one tries again.
 export const isPassing = ({ status }) => !status || status === 408 || status === 429 || status >= 500;
 
-// A random UUID, as an address of the browser's own ends with (W3C File API, section 8.4):
-// crypto.randomUUID is missing on plain http pages.
-export const random = () => URL.createObjectURL(new Blob()).slice(-36);
-
 // Whether somebody decides about what others write.
 export const decides = (user) => /^(adm|mod)/.test(user?.kind);
 
@@ -81,7 +77,7 @@ const serverAt = (base, siteId) => {
   };
 
   return {
-    base, siteId, call, renew,
+    base, siteId, call, keep, renew,
     query: (slug) => `?site_id=${siteId}&slug=${encodeURIComponent(slug)}`,
     links: {},
     get user() {
@@ -97,10 +93,6 @@ const serverAt = (base, siteId) => {
     onPerson: (hear) => {
       ears.add(hear);
       return () => ears.delete(hear);
-    },
-    signIn: async (fields, path = "login") => {
-      const lang = navigator.language.slice(0, 2);
-      keep((await call("POST", `auth/${path}`, { ...fields, site_id: Number(siteId), lang })).data);
     },
     signOut: () => {
       call("POST", "auth/logout").catch(() => {}); // forgotten here in any case

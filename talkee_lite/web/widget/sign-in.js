@@ -22,8 +22,13 @@ const wayOf = (view, name) => {
   }[name];
 };
 
+const signIn = async ({ server }, fields, path = "login") => {
+  const lang = navigator.language.slice(0, 2);
+  server.keep((await server.call("POST", `auth/${path}`, { ...fields, site_id: Number(server.siteId), lang })).data);
+};
+
 export const signInByPage = async (view, method, info) =>
-  view.server.signIn({ ...(await wayOf(view, method)(info)), method });
+  signIn(view, { ...(await wayOf(view, method)(info)), method });
 
 // `done()` when somebody has signed in by a button, `fail(error)` when that did not work.
 export const panelOf = async (view, done, fail) => {
@@ -53,7 +58,7 @@ export const panelOf = async (view, done, fail) => {
     fill(
       element,
       make("p", {}, t(mode === "guest" ? "ask_name" : "ask")),
-      make("div.fields", {}, inputs, mode === "password" && by("register", () => server.signIn(typed(), "register"))),
+      make("div.fields", {}, inputs, mode === "password" && by("register", () => signIn(view, typed(), "register"))),
       make("p.ways", {}, others[0] && mode && `${t("or")} `, others),
     );
   };
@@ -65,7 +70,7 @@ export const panelOf = async (view, done, fail) => {
     // Whether somebody is signed in now; where something is missing it is asked for.
     submit: async () => {
       if (!mode || inputs.some(({ value }) => !value.trim())) focus();
-      else await server.signIn({ method: mode, ...typed() });
+      else await signIn(view, { method: mode, ...typed() });
       return server.user;
     },
     suggest: ({ suggestion }) => {

@@ -67,8 +67,6 @@ export const openView = async (host, options, isReady) => {
     ],
     // Under which name the browser keeps what is typed.
     draftOf: (key) => `draft ${base}${server.siteId} ${key}`,
-    // What the page is, for the server to learn.
-    page: () => ({ address: options.address, title: document.title }),
     tell: (name, detail) =>
       host.dispatchEvent(new CustomEvent(`talkee-${name}`, { detail, bubbles: true, composed: true })),
     // Several changes at once are drawn once.
