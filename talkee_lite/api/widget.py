@@ -27,11 +27,11 @@ The first shows comments, and the passages of the article that they are about; t
 somebody writes or asks for anything, opens the chat, or selects a passage.
 """
 OWN: Sequence[str] = (
-    *("siteId", "isFresh", "items", "element", "links", "path", "fail", "hasOlder"),
-    *("range", "isStaff", "forget", "posted", "early", "slot", "pathOf", "nodes"),
-    *("draftOf", "extend", "hear", "picture", "came", "hasMore", "until", "isNewest"),
-    *("query", "isChat", "submit", "attempt", "onPerson", "insert", "buttons", "options"),
-    *("draw", "shut", "explain", "paint", "tell", "take", "inside"),
+    *("element", "insert", "query", "isFresh", "ago", "onPerson", "siteId", "items"),
+    *("slot", "isStaff", "hasMore", "early", "explain", "until", "shut", "extend"),
+    *("forget", "picture", "take", "nodes", "links", "clock", "tell", "draftOf", "hear"),
+    *("isChat", "isNewest", "path", "range", "attempt", "came", "draw", "options"),
+    *("hasOlder", "posted", "paint", "did", "pathOf", "fail"),
 )
 """Properties that they alone use, in the order in which pages load a letter for each."""
 STYLES: Sequence[str] = ("look.css",)

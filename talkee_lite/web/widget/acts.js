@@ -88,7 +88,7 @@ export const actsOf = (view, { main, label, call, pathOf, posted, did }) => {
     light: (range) => {
       lit.clear();
       lit.add(range);
-      scrollTo({ top: scrollY + range.getBoundingClientRect().top - innerHeight / 3 });
+      scrollBy({ top: range.getBoundingClientRect().top - innerHeight / 3 });
       setTimeout(() => lit.delete(range), 6000);
     },
   };

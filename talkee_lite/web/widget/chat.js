@@ -287,7 +287,7 @@ export const mount = async (host, options) => {
   if (isSheet) {
     box.role = "dialog";
     box.ariaLabel = t("chat");
-    box.addEventListener("keydown", ({ key, isComposing }) => key === "Escape" && !isComposing && toggle());
+    on(box, "keydown", ({ key, isComposing }) => key === "Escape" && !isComposing && toggle());
     on(window, "popstate", () => mark && !isMarked() && toggle(true));
     on(visualViewport, "resize", fit);
     opened();

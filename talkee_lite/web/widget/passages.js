@@ -56,12 +56,10 @@ export const quoted = paintOf("quoted", "text-decoration:underline dotted 2px #2
 export const passagesOf = (view, host, { jump, light }) => {
   const { t, options, observe, until, button } = view;
   const marks = make("div");
-  const layer = make("talkee-marks", { style: "position:absolute" });
+  const layer = make("talkee-marks");
   const root = layer.attachShadow({ mode: "open" });
-  const inside = make("section.layer", { lang: t.lang, dir: t.dir }, marks);
   root.adoptedStyleSheets = host.shadowRoot.adoptedStyleSheets.slice(1);
-  root.append(inside);
-  document.body.append(layer);
+  root.append(make("section.layer", { lang: t.lang, dir: t.dir }, marks));
 
   // Where the owner said none, or what is no selector, `:is()` matches nothing.
   const one = (selector) => document.querySelector(selector);
@@ -77,6 +75,7 @@ export const passagesOf = (view, host, { jump, light }) => {
   const place = () => {
     const most = document.documentElement.clientWidth - 4;
     for (const mark of marks.children) {
+      if (!layer.isConnected) document.body.append(layer);
       const { right, top } = [...mark.range.getClientRects()].at(-1) ?? {};
       put(mark, { right: Math.min(right, most - mark.offsetWidth), top });
     }
@@ -113,5 +112,5 @@ export const passagesOf = (view, host, { jump, light }) => {
     layer.remove();
     clear();
   });
-  return { inside, article, put, draw };
+  return { layer, article, put, draw };
 };

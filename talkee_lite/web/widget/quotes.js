@@ -5,7 +5,7 @@ import { bare, lettersOf, placeOf, rangeAt } from "./passages.js";
 const LONGEST = 300; // letters of a passage
 
 // `write(text)` begins a comment.
-export const quotesOf = (view, { inside, article, put }, write) => {
+export const quotesOf = (view, { layer, article, put }, write) => {
   const { on, button } = view;
   let chosen;
 
@@ -41,10 +41,13 @@ export const quotesOf = (view, { inside, article, put }, write) => {
     selection.empty();
     show(talk, false);
     write(`> ${text.replace(/[\\`*_[\]<>#~&]|^[-+=]|(?<=^\d+)[.)]/g, "\\$&")}\n\n`);
-  }, "about");
-  // Pressing the button must not end the selection first.
-  talk.addEventListener("pointerdown", (event) => event.preventDefault());
-  inside.append(talk);
+  }, "about", {
+    hidden: true,
+    // Pressing the button must not end the selection first.
+    pointerdown: (event) => event.preventDefault(),
+  });
+  layer.shadowRoot.firstChild.append(talk);
+  document.body.append(layer);
 
   const look = () => {
     chosen = chosenOf(getSelection());
@@ -60,6 +63,5 @@ export const quotesOf = (view, { inside, article, put }, write) => {
     timer = setTimeout(look, 250);
   };
   on(document, "selectionchange", later);
-  show(talk, false);
   later();
 };
