@@ -27,11 +27,11 @@ The first shows comments, and the passages of the article that they are about; t
 somebody writes or asks for anything, opens the chat, or selects a passage.
 """
 OWN: Sequence[str] = (
-    *("element", "insert", "query", "isFresh", "ago", "onPerson", "siteId", "items"),
-    *("slot", "isStaff", "hasMore", "early", "explain", "until", "shut", "extend"),
-    *("forget", "picture", "take", "nodes", "links", "clock", "tell", "draftOf", "hear"),
-    *("isChat", "isNewest", "path", "range", "attempt", "came", "draw", "options"),
-    *("hasOlder", "posted", "paint", "did", "pathOf", "fail"),
+    *("element", "take", "onPerson", "isFresh", "range", "options", "siteId", "items"),
+    *("explain", "picture", "signIn", "early", "ago", "hasOlder", "fail", "draw"),
+    *("draftOf", "shut", "came", "buttons", "extend", "isNewest", "links", "isStaff"),
+    *("query", "did", "hasMore", "path", "attempt", "insert", "forget", "hear", "tell"),
+    *("paint", "pathOf", "bySite", "until", "nodes", "posted"),
 )
 """Properties that they alone use, in the order in which pages load a letter for each."""
 STYLES: Sequence[str] = ("look.css",)

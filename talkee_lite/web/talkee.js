@@ -97,7 +97,7 @@ width:56px;height:56px;border:1px solid transparent;border-radius:28px;cursor:po
         this.view = await mount(this, options);
       } catch (error) {
         // Who was sent away meanwhile has nothing to say.
-        if (!ends.signal.aborted) this.refuse(`${base} cannot be used here. Does the server run, and does the page's Content-Security-Policy allow it? ${error}`);
+        if (!ends.signal.aborted) this.refuse(`Does ${base} run, and does this page's Content-Security-Policy allow it? ${error}`);
       }
     }
 

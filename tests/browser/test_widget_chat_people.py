@@ -259,7 +259,7 @@ async def test_the_sites_own_accounts(
             await say(page, "Me too.")
             own_account = page.get_by_role("button", name="Your account on this site")
             await own_account.click()
-            await expect(page.get_by_text("Check what you typed")).to_be_visible()
+            await expect(page.get_by_text("That did not work. Try again.")).to_be_visible()
             await expect(field(page)).to_have_value("Me too.")
             is_logged_in = True
             await own_account.click()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Route, expect
 
-from ..harness import Server, running, until
+from talkee_lite.config import SiteConfig
+
+from ..harness import Server, config_in, running, until
 from ..test_widget_size import OPENED, READING
 from .comments import browser_of
 from .conftest import Host, Tabs
@@ -27,6 +30,7 @@ from .embedding import (
     talk,
     write,
 )
+from .test_widget_chat_people import SECRET, SSO_TOKEN
 
 pytestmark = pytest.mark.browser
 
@@ -102,6 +106,41 @@ async def test_no_more_is_loaded_before_anything_is_opened(
     await page.get_by_role("button", name="Show the passage").click()
     await page.wait_for_function("CSS.highlights.get('talkee-lit')?.size")
     assert [path[1:] for path in log.paths() if path.endswith(".js")] == OPENED
+
+
+@pytest.mark.parametrize("is_logged_in", [False, True])
+async def test_nor_to_know_who_is_logged_in_on_the_site(
+    host: Host, tabs: Tabs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_logged_in: bool
+) -> None:
+    monkeypatch.setenv("SSO_SECRET", SECRET)
+    sign = runpy.run_path(str(SSO_TOKEN))["talkee_token"]
+    own = SiteConfig(id=1, origins=("*",), sso_secret=SECRET)
+    tabs.expected.append("status of 403")
+    async with running(config_in(tmp_path, sites=(own,))) as server:
+        await write(server, "/post", "First!")
+        person = await tabs.person()
+
+        async def token(route: Route) -> None:
+            if is_logged_in:
+                await route.fulfill(body=sign(server.url, "42", "Jane Roe"))
+            else:
+                await route.fulfill(status=403)
+
+        await person.route("**/token", token)
+        page = await person.new_page()
+        log = Log(page, server)
+        async with page.expect_response("**/token"):
+            await page.goto(host.show(f"{START}{line(server, 'data-sso=/token')}"))
+        await shows(page, "First!")
+        await until(lambda: len(log.sockets) == 1)
+        await page.wait_for_load_state("networkidle")
+        assert [path[1:] for path in log.paths() if path.endswith(".js")] == READING
+        assert ("/api/auth/login" in log.paths()) == is_logged_in
+        await page.get_by_label("Write a comment").focus()
+        name = page.get_by_text("as Jane Roe")
+        await expect(name).to_have_count(1 if is_logged_in else 0)
+        await page.close()
+        await tabs.leave()
 
 
 async def test_browsers_that_cannot_mark_passages_show_comments_all_the_same(

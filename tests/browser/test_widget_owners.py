@@ -120,11 +120,13 @@ async def test_a_server_that_is_down_when_the_rest_is_asked_for(
     await person.route("**/widget/**", lambda route: route.abort())
     page = await readers.open(as_read(host), person)
     text = await told(page, readers)
-    assert text.startswith(f"Talkee: {server.url}/ cannot be used here. Does the server run")
+    assert text.startswith(f"Talkee: Does {server.url}/ run, and does this page's Content-Security")
     await sees_nothing(page)
     page = await readers.open(f"{host.origin}/post", person)
     part = page.locator("talkee-comments")
-    await expect(part).to_contain_text("cannot be used here. Does the server run")
+    await expect(part).to_contain_text(
+        f"Does {server.url}/ run, and does this page's Content-Security"
+    )
 
 
 async def test_a_server_that_is_down_altogether(server: Server, host: Host, readers: Tabs) -> None:
@@ -148,5 +150,5 @@ async def test_a_policy_that_forbids_it(
     html = POST.replace("LINE", line(server))
     host.show(html, "; ".join(["default-src 'none'", *policy.values()]))
     page = await readers.open(as_read(host))
-    assert "does the page's Content-Security-Policy allow it?" in await told(page, readers)
+    assert "does this page's Content-Security-Policy allow it?" in await told(page, readers)
     await sees_nothing(page)

@@ -256,8 +256,8 @@ export const mount = async (host, options) => {
     more.textContent = t(hasMore && "more");
     earlier.textContent = t(start && "earlier");
     fresh.textContent = t(waiting && "fresh", { n: waiting });
-    fill(notice, answers.slice(0, 1).map((item) =>
-      make("a", { href: `#${idOf(item)}` }, t("answers", { n: answers.length }))));
+    const [answer] = answers;
+    fill(notice, answer && make("a", { href: `#${idOf(answer)}` }, t("answers", { n: answers.length })));
     // Who was at a button that is gone stays near.
     if (focused?.checkVisibility?.() === false) (near?.isConnected ? near : list).focus({ preventScroll: true });
     if (passages) passages.draw();

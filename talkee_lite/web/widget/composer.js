@@ -105,8 +105,9 @@ export const composerOf = (view, { label, send, key, value = "", cancel, isChat,
   };
 
   const fail = (error) => {
-    said.textContent = view.explain(error);
-    panel?.suggest(error);
+    const { suggestion: name } = error;
+    said.textContent = `${view.explain(error)} ${name ? t("free", { name }) : ""}`;
+    panel?.suggest(name);
   };
 
   view.until(server.onPerson(drawPerson));

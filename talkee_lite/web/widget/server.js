@@ -2,7 +2,7 @@
 import { recall, remember } from "./dom.js";
 
 // What may be over when one tries again.
-export const isPassing = ({ status }) => !status || status === 408 || status === 429 || status >= 500;
+export const isPassing = ({ status }) => !/^4(?!08|29)/.test(status);
 
 // Whether somebody decides about what others write.
 export const decides = (user) => /^(adm|mod)/.test(user?.kind);
@@ -77,7 +77,7 @@ const serverAt = (base, siteId) => {
   };
 
   return {
-    base, siteId, call, keep, renew,
+    base, siteId, call, renew,
     query: (slug) => `?site_id=${siteId}&slug=${encodeURIComponent(slug)}`,
     links: {},
     get user() {
@@ -93,6 +93,10 @@ const serverAt = (base, siteId) => {
     onPerson: (hear) => {
       ears.add(hear);
       return () => ears.delete(hear);
+    },
+    signIn: async (fields, path = "login") => {
+      const lang = navigator.language.slice(0, 2);
+      keep((await call("POST", `auth/${path}`, { ...fields, site_id: Number(siteId), lang })).data);
     },
     signOut: () => {
       call("POST", "auth/logout").catch(() => {}); // forgotten here in any case

@@ -9,26 +9,11 @@ const FORMS = {
 };
 
 // How the page does it: its own `Talkee.methods[name](info)`, or what we can do. The fields of the call.
-const wayOf = (view, name) => {
-  const { sso } = view.options;
-  return window.Talkee.methods[name] ?? {
+const wayOf = (view, name) =>
+  window.Talkee.methods[name] ?? {
     mvm: window.ethereum && (() => signWithWallet(view)),
-    // The site's own server signs a token for whoever is logged in there.
-    sso: sso && (async () => {
-      const response = await fetch(sso);
-      if (!response.ok) throw { error: "sign_in_failed" };
-      return { token: (await response.text()).trim() };
-    }),
+    sso: view.options.sso && view.bySite,
   }[name];
-};
-
-const signIn = async ({ server }, fields, path = "login") => {
-  const lang = navigator.language.slice(0, 2);
-  server.keep((await server.call("POST", `auth/${path}`, { ...fields, site_id: Number(server.siteId), lang })).data);
-};
-
-export const signInByPage = async (view, method, info) =>
-  signIn(view, { ...(await wayOf(view, method)(info)), method });
 
 // `done()` when somebody has signed in by a button, `fail(error)` when that did not work.
 export const panelOf = async (view, done, fail) => {
@@ -53,12 +38,13 @@ export const panelOf = async (view, done, fail) => {
           focus();
         });
       }
-      return wayOf(view, method) && by(method, () => signInByPage(view, method, info));
+      const way = wayOf(view, method);
+      return way && by(method, async () => server.signIn({ ...(await way(info)), method }));
     }).filter(Boolean);
     fill(
       element,
       make("p", {}, t(mode === "guest" ? "ask_name" : "ask")),
-      make("div.fields", {}, inputs, mode === "password" && by("register", () => signIn(view, typed(), "register"))),
+      make("div.fields", {}, inputs, mode === "password" && by("register", () => server.signIn(typed(), "register"))),
       make("p.ways", {}, others[0] && mode && `${t("or")} `, others),
     );
   };
@@ -70,11 +56,11 @@ export const panelOf = async (view, done, fail) => {
     // Whether somebody is signed in now; where something is missing it is asked for.
     submit: async () => {
       if (!mode || inputs.some(({ value }) => !value.trim())) focus();
-      else await signIn(view, { method: mode, ...typed() });
+      else await server.signIn({ method: mode, ...typed() });
       return server.user;
     },
-    suggest: ({ suggestion }) => {
-      if (suggestion) inputs[0].value = suggestion;
+    suggest: (name) => {
+      if (name) inputs[0].value = name;
     },
   };
 };

@@ -78,14 +78,11 @@ export const openView = async (host, options, isReady) => {
       view.draw();
     },
     // What a refusal means, in the reader's language where there is a text for it.
-    explain: (error) => {
-      const text = t(error.error, { n: error.wait || 1 }) ?? error.msg ?? t("failed");
-      return error.suggestion ? `${text} ${t("free", { name: error.suggestion })}` : text;
-    },
+    explain: (error) => t(error.error, { n: error.wait || 1 }) ?? error.msg ?? t("failed"),
     // What somebody asked for, and is told where it does not work.
     attempt: (promise) => promise.catch((error) => view.say(view.explain(error))),
     fail: (error) => {
-      if (/^(origin_not_allowed|site_not_found|invalid_s)/.test(error.error)) {
+      if (/^(origin|site_n|invalid_s)/.test(error.error)) {
         // The owner alone can cure it.
         host.refuse(`${error.msg} ${error.cure ?? ""}`);
         ends.abort();
@@ -136,9 +133,14 @@ export const openView = async (host, options, isReady) => {
     },
   };
   until(server.onPerson(() => view.tell("signin", { user: server.user ?? null })));
-  // Whoever is logged in on the page's own site is somebody here.
-  if (options.sso && !server.user) {
-    import("./sign-in.js").then(({ signInByPage }) => signInByPage(view, "sso")).catch(() => {});
-  }
+  // Whoever is logged in on the page's own site is somebody here: its server signs a token for them.
+  // The fields of the call.
+  const { sso } = options;
+  view.bySite = async () => {
+    const response = await fetch(sso);
+    if (!response.ok) throw response;
+    return { method: "sso", token: (await response.text()).trim() };
+  };
+  if (sso && !server.user) view.bySite().then(server.signIn).catch(() => {});
   return view;
 };
