@@ -108,10 +108,11 @@ async def test_no_more_is_loaded_before_anything_is_opened(
     assert [path[1:] for path in log.paths() if path.endswith(".js")] == OPENED
 
 
-@pytest.mark.parametrize("is_logged_in", [False, True])
+@pytest.mark.parametrize("way", ["", "/token", "/own"])
 async def test_nor_to_know_who_is_logged_in_on_the_site(
-    host: Host, tabs: Tabs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_logged_in: bool
+    host: Host, tabs: Tabs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
+    """Nobody; whom an address names; whom the page's own function names, which goes before it."""
     monkeypatch.setenv("SSO_SECRET", SECRET)
     sign = runpy.run_path(str(SSO_TOKEN))["talkee_token"]
     own = SiteConfig(id=1, origins=("*",), sso_secret=SECRET)
@@ -121,24 +122,30 @@ async def test_nor_to_know_who_is_logged_in_on_the_site(
         person = await tabs.person()
 
         async def token(route: Route) -> None:
-            if is_logged_in:
+            if route.request.url.endswith(way or "nothing"):
                 await route.fulfill(body=sign(server.url, "42", "Jane Roe"))
             else:
                 await route.fulfill(status=403)
 
         await person.route("**/token", token)
+        await person.route("**/own", token)
+        if way == "/own":
+            script = "({ token: await (await fetch('/own')).text() })"
+            await person.add_init_script(
+                f"window.Talkee = {{ methods: {{ sso: async () => {script} }} }}"
+            )
         page = await person.new_page()
         log = Log(page, server)
-        async with page.expect_response("**/token"):
+        async with page.expect_response(f"**{way or '/token'}"):
             await page.goto(host.show(f"{START}{line(server, 'data-sso=/token')}"))
         await shows(page, "First!")
         await until(lambda: len(log.sockets) == 1)
         await page.wait_for_load_state("networkidle")
         assert [path[1:] for path in log.paths() if path.endswith(".js")] == READING
-        assert ("/api/auth/login" in log.paths()) == is_logged_in
+        assert ("/api/auth/login" in log.paths()) == bool(way)
         await page.get_by_label("Write a comment").focus()
         name = page.get_by_text("as Jane Roe")
-        await expect(name).to_have_count(1 if is_logged_in else 0)
+        await expect(name).to_have_count(1 if way else 0)
         await page.close()
         await tabs.leave()
 

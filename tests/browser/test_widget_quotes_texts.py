@@ -35,6 +35,9 @@ PASSAGES = {
     "<s style='text-transform: uppercase'>ο λόγος και ο μύθος</s>": "ο λόγος και ο μύθος",
     "seen <s style='display: none'>hidden </s>again": "seen again",
     "<script>let x = 1;</script>after a script": "after a script",
+    "a <svg width=9 height=9><style>.x { fill: red }</style></svg> drawing": "a drawing",
+    "constructor": "constructor",
+    "__proto__": "__proto__",
 }
 
 
@@ -136,6 +139,72 @@ async def test_a_word_at_the_beginning_that_stands_there_twice_grows(
     await expect(field(page)).to_have_value("> The cat sat.\n\n")
 
 
+async def test_what_stands_there_often_grows_no_longer_than_a_passage_may_be(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    # As scripts write it, and as languages are written that have no blanks.
+    article = f"<article>{'<p style=margin:0>这里有一些文字在重复着</p>' * 50}</article>"
+    person = await browser_of(tabs, server, await someone(server, "Ann"))
+    page = await open_page(tabs, host, server, person=person, article=article)
+    await page.evaluate(
+        """{ const { firstChild: text } = document.querySelectorAll("article p")[25];
+        getSelection().setBaseAndExtent(text, 2, text, 6); }"""
+    )
+    await button(page, TALK).click()
+    value = await field(page).input_value()
+    assert value.startswith("> ")
+    assert "有一些文" in value
+    assert len(value) < 400
+
+
+async def test_of_what_begins_before_the_article_its_part_is_quoted(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    article = "<h1>A title</h1><article><p>It says something.</p></article><p id=foot>The end</p>"
+    person = await browser_of(tabs, server, await someone(server, "Ann"))
+    page = await open_page(tabs, host, server, person=person, article=article)
+    await page.evaluate(
+        """getSelection().setBaseAndExtent(document.querySelector("h1").firstChild, 2,
+        document.querySelector("#foot").firstChild, 3)"""
+    )
+    await button(page, TALK).click()
+    await expect(field(page)).to_have_value("> It says something.\n\n")
+
+
+async def test_a_mark_stays_where_it_was_when_its_words_are_written_anew(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "> It says something.\n\nA remark")
+    page = await open_page(tabs, host, server)
+    mark = page.get_by_role("button", name="Comments on this passage: 1")
+    before = await mark.bounding_box()
+    await page.evaluate(
+        """{ const text = document.querySelector("article p");
+        text.innerHTML = text.innerHTML;
+        document.body.insertAdjacentHTML("beforeend", "<p style='height: 99px'>More</p>"); }"""
+    )
+    await page.evaluate("new Promise((go) => setTimeout(go, 300))")
+    assert await mark.bounding_box() == before
+
+
+async def test_a_mark_stands_at_its_words_also_where_the_body_has_a_height(
+    server: Server, host: Host, tabs: Tabs
+) -> None:
+    ann = await someone(server, "Ann")
+    await say(server, ann["access_token"], "> It says something.\n\nA remark")
+    article = (
+        "<style>html, body { height: 100% } body { font-size: 24px }</style>"
+        "<article><p>It says something.</p></article>"
+    )
+    page = await open_page(tabs, host, server, article=article)
+    box = await page.get_by_role("button", name="Comments on this passage: 1").bounding_box()
+    text = await page.locator("article > p").first.bounding_box()
+    assert box is not None
+    assert text is not None
+    assert text["y"] - 18 <= box["y"] <= text["y"] + text["height"]
+
+
 async def test_who_is_at_a_mark_stays_there_whatever_is_heard(
     server: Server, host: Host, tabs: Tabs
 ) -> None:
@@ -154,4 +223,8 @@ async def test_who_is_at_a_mark_stays_there_whatever_is_heard(
     # Also when something is drawn.
     await say(server, (await someone(server, "Ben"))["access_token"], "Me too")
     await expect(button(page, "1 new")).to_be_visible()
+    await expect(mark).to_be_focused()
+    # Or when something is selected, and the rest comes.
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('article p'))")
+    await expect(button(page, TALK)).to_be_visible()
     await expect(mark).to_be_focused()

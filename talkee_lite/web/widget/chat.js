@@ -37,6 +37,8 @@ export const mount = async (host, options) => {
   const view = await openView(host, options, true);
   const { server, t, section, status, query, button, until, on, observe, say, draw, load } = view;
   const { slug, launcher: isSheet, invite = "" } = options;
+  const clock = t.format({ timeStyle: "short" });
+  const day = t.format({ dateStyle: "full" });
   const rows = new Map(); // message_id, or a day → its row
   let state = EMPTY_ROOM;
   let isOpen = true;
@@ -127,7 +129,7 @@ export const mount = async (host, options) => {
     fill(
       row.element,
       !isNear && make("img.avatar", { src: server.picture(user), alt: "", loading: "lazy" }),
-      !isNear && make("header", {}, view.author(user), view.time(item.created_at, t.clock(item.created_at))),
+      !isNear && make("header", {}, view.author(user), view.time(item.created_at, clock(item.created_at))),
       make("p.text", { dir: "auto", title: t.full(item.created_at) }, linked(decode(item.data))),
       make("div.acts", {},
         error && [make("span.said", {}, t("unsent")), button("retry", () => resend()),
@@ -139,9 +141,9 @@ export const mount = async (host, options) => {
   };
 
   const dayRow = (item) => {
-    const day = dayOf(item);
-    const name = day === new Date().toDateString() ? t("today") : t.day(item.created_at);
-    const key = day + name; // which it is changes at midnight
+    const date = dayOf(item);
+    const name = date === new Date().toDateString() ? t("today") : day(item.created_at);
+    const key = date + name; // which it is changes at midnight
     const row = rows.get(key) ?? { element: make("li.day", {}, name) };
     rows.set(key, row);
     return row.element;

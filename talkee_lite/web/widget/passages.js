@@ -12,7 +12,7 @@ export const lettersOf = (root) => {
   const walker = document.createTreeWalker(root, 5, (node) => {
     if (node.nodeType > 1) return 1;
     const { display, userSelect } = getComputedStyle(node);
-    return node.matches("textarea, select") || /^$|none/.test(display + userSelect) ? 2 : 3;
+    return node.matches("style, textarea, select") || /^$|none/.test(display + userSelect) ? 2 : 3;
   });
   const nodes = [];
   let text = "";
@@ -61,7 +61,7 @@ export const passagesOf = (view, host, { jump, light }) => {
   root.adoptedStyleSheets = host.shadowRoot.adoptedStyleSheets.slice(1);
   root.append(make("section.layer", { lang: t.lang, dir: t.dir }, marks));
 
-  // Where the owner said none, or what is no selector, `:is()` matches nothing.
+  // Where the owner said none, `:is()` matches nothing; it forgives most of what is no selector.
   const one = (selector) => document.querySelector(selector);
   const article = () =>
     one(`:is(${options.article})`) || host.closest("article") || one("article") || one("main, [role=main]") || document.body;
@@ -69,7 +69,8 @@ export const passagesOf = (view, host, { jump, light }) => {
   // Where something is, counted from the layer, whatever the page's body is like.
   const put = ({ style }, { right, top }) => {
     const from = layer.getBoundingClientRect();
-    style.cssText = `left:${right - from.left}px;top:${top - from.top}px`;
+    // What is nowhere stays where it was.
+    Object.assign(style, { left: `${right - from.left}px`, top: `${top - from.top}px` });
   };
 
   const place = () => {
@@ -82,11 +83,11 @@ export const passagesOf = (view, host, { jump, light }) => {
   };
 
   const clear = () => {
-    for (const { range } of marks.children) quoted.delete(range);
+    for (const mark of marks.children) quoted.delete(mark.range);
   };
   const draw = () => {
     let letters;
-    const found = {}; // text → where comments quote it
+    const found = {}; // "." and text → where comments quote it
     for (const quote of host.shadowRoot.querySelectorAll(".comment > .body > .text > blockquote:first-child")) {
       const wanted = bare(quote.textContent);
       const { text, nodes } = (letters ??= lettersOf(article()));
@@ -94,7 +95,7 @@ export const passagesOf = (view, host, { jump, light }) => {
       const range = (quote.range = at >= 0 && rangeAt(nodes, at, at + wanted.length));
       if (!quote.jump) quote.after((quote.jump = button("passage", () => light(quote.range), "quiet.jump")));
       show(quote.jump, range);
-      if (range) (found[wanted] ??= []).push(quote);
+      if (range) (found[`.${wanted}`] ??= []).push(quote);
     }
     clear();
     arrange(marks, Object.values(found).map(([quote, ...others]) => {

@@ -6,22 +6,29 @@ const LONGEST = 300; // letters of a passage
 
 // `write(text)` begins a comment.
 export const quotesOf = (view, { layer, article, put }, write) => {
-  const { on, button } = view;
+  const { on, button, signal } = view;
+  if (signal.aborted) return;
   let chosen;
 
-  // What was selected of the article, as it is read; where that stands there more than once it grows,
-  // word by word.
+  // What was selected of the article; where it stands there more than once it grows, word by word.
   const chosenOf = (selection) => {
     const { text, nodes } = lettersOf(article());
-    const wanted = bare(`${selection}`);
-    if (!wanted[2] || wanted[LONGEST]) return null;
-    let start = -1;
-    do start = text.indexOf(wanted, start + 1);
-    while (start >= 0 && !selection.getRangeAt(0).isPointInRange(...placeOf(nodes, start)));
-    if (start < 0) return null;
-    let end = start + wanted.length;
+    const range = selection.rangeCount && selection.getRangeAt(0);
+    const within = nodes.filter(([node]) => range && range.intersectsNode(node));
+    if (!within[0]) return null;
+    // How many letters stand before a place: in this text, or before or behind all of it.
+    const upTo = ([node, first], container, offset, other) =>
+      first + bare(node.data.slice(0, node === container ? offset : other)).length;
+    let start = upTo(within[0], range.startContainer, range.startOffset, 0);
+    let end = upTo(within.at(-1), range.endContainer, range.endOffset);
     const found = () => text.slice(start, end);
-    const isInWord = (n) => n && text[n] && !/\s/.test(rangeAt(nodes, n - 1, n + 1));
+    if (!found()[2] || found()[LONGEST]) return null;
+    const isInWord = (n) => {
+      if (!n || !text[n] || found()[LONGEST]) return false;
+      const [one, at] = placeOf(nodes, n);
+      const [other, before] = placeOf(nodes, n - 1);
+      return one === other && at === before + 1;
+    };
     while (start > 0 && !found()[LONGEST] && text.indexOf(found()) !== text.lastIndexOf(found())) {
       do start--; while (isInWord(start));
       do end++; while (isInWord(end));
@@ -47,7 +54,8 @@ export const quotesOf = (view, { layer, article, put }, write) => {
     pointerdown: (event) => event.preventDefault(),
   });
   layer.shadowRoot.firstChild.append(talk);
-  document.body.append(layer);
+  // Who is at a mark stays there.
+  if (!layer.isConnected) document.body.append(layer);
 
   const look = () => {
     chosen = chosenOf(getSelection());

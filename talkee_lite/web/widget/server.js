@@ -94,9 +94,11 @@ const serverAt = (base, siteId) => {
       ears.add(hear);
       return () => ears.delete(hear);
     },
-    signIn: async (fields, path = "login") => {
+    // `way(info)` is awaited for the fields of the call.
+    signIn: async (method, way, info, path = "login") => {
+      const fields = await way(info);
       const lang = navigator.language.slice(0, 2);
-      keep((await call("POST", `auth/${path}`, { ...fields, site_id: Number(siteId), lang })).data);
+      keep((await call("POST", `auth/${path}`, { ...fields, method, lang, site_id: Number(siteId) })).data);
     },
     signOut: () => {
       call("POST", "auth/logout").catch(() => {}); // forgotten here in any case

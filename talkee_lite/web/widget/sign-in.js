@@ -39,12 +39,12 @@ export const panelOf = async (view, done, fail) => {
         });
       }
       const way = wayOf(view, method);
-      return way && by(method, async () => server.signIn({ ...(await way(info)), method }));
+      return way && by(method, () => server.signIn(method, way, info));
     }).filter(Boolean);
     fill(
       element,
       make("p", {}, t(mode === "guest" ? "ask_name" : "ask")),
-      make("div.fields", {}, inputs, mode === "password" && by("register", () => server.signIn(typed(), "register"))),
+      make("div.fields", {}, inputs, mode === "password" && by("register", () => server.signIn(mode, typed, null, "register"))),
       make("p.ways", {}, others[0] && mode && `${t("or")} `, others),
     );
   };
@@ -56,7 +56,7 @@ export const panelOf = async (view, done, fail) => {
     // Whether somebody is signed in now; where something is missing it is asked for.
     submit: async () => {
       if (!mode || inputs.some(({ value }) => !value.trim())) focus();
-      else await server.signIn({ method: mode, ...typed() });
+      else await server.signIn(mode, typed);
       return server.user;
     },
     suggest: (name) => {

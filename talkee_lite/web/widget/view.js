@@ -50,8 +50,9 @@ export const openView = async (host, options, isReady) => {
     if (signal.aborted) return;
     status.textContent = (isReady && (connection || view.note?.())) || said;
     if (!isReady) return;
-    view.paint();
+    // First, as it takes away the place that was reserved.
     host.setAttribute("data-loaded", "");
+    view.paint();
   };
 
   const view = {
@@ -134,13 +135,12 @@ export const openView = async (host, options, isReady) => {
   };
   until(server.onPerson(() => view.tell("signin", { user: server.user ?? null })));
   // Whoever is logged in on the page's own site is somebody here: its server signs a token for them.
-  // The fields of the call.
   const { sso } = options;
   view.bySite = async () => {
     const response = await fetch(sso);
     if (!response.ok) throw response;
-    return { method: "sso", token: (await response.text()).trim() };
+    return { token: (await response.text()).trim() };
   };
-  if (sso && !server.user) view.bySite().then(server.signIn).catch(() => {});
+  if (sso && !server.user) server.signIn("sso", window.Talkee.methods.sso ?? view.bySite).catch(() => {});
   return view;
 };

@@ -4,8 +4,7 @@
 export const wordsOf = async (base, language) => {
   // Pages say `en_US` too, or what is no language at all: the server then sends the English ones.
   const tag = language.replace(/[^a-z\d]/gi, "-").slice(0, 35);
-  const answer = await fetch(`${base}widget/words/${tag}.json`);
-  const texts = await answer.json();
+  const texts = await (await fetch(`${base}widget/words/${tag}.json`)).json();
   const { lang } = texts;
   const plural = new Intl.PluralRules(lang);
   const ago = new Intl.RelativeTimeFormat(lang, { numeric: "auto" });
@@ -25,8 +24,7 @@ export const wordsOf = async (base, language) => {
     lang,
     dir: texts.dir,
     full: format({ dateStyle: "long", timeStyle: "short" }),
-    clock: format({ timeStyle: "short" }),
-    day: format({ dateStyle: "full" }),
+    format,
     // "5 minutes ago" for a week, then the date.
     ago: (time) => {
       const minutes = Math.round((Date.parse(time) - Date.now()) / 60000);
