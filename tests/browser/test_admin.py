@@ -117,6 +117,8 @@ async def test_a_new_owner_becomes_admin_adds_a_site_and_bans_somebody(
     await page.get_by_role("button", name="Search").click()
     await expect(page.locator("#found")).to_have_text("1 person")
     person = page.locator("#people li")
+    # One person was listed before, too: oneself.
+    await expect(person.locator(".title")).to_have_text("Noisy")
     await person.locator("summary").click()
     await person.get_by_label("Reason").fill("Spam")
     await person.get_by_role("button", name="Ban", exact=True).click()

@@ -151,6 +151,7 @@ async def test_what_stands_there_often_grows_no_longer_than_a_passage_may_be(
         getSelection().setBaseAndExtent(text, 2, text, 6); }"""
     )
     await button(page, TALK).click()
+    await expect(field(page)).to_be_focused()
     value = await field(page).input_value()
     assert value.startswith("> ")
     assert "有一些文" in value
